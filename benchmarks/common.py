@@ -1,0 +1,114 @@
+"""What the benchmarks share: interleaved timing, the machine's own yardstick, and tables.
+
+Machines that run benchmarks are noisy, and a time measured today says little about one measured tomorrow. So every
+script times all of its candidates in turns within one process and prints ratios of medians. The rate at which the same
+process multiplies matrices, measured in the same turns, tells how much of the machine a candidate uses.
+
+Conventions: times in seconds, rates in floating-point operations per second (a multiply-add counts as two).
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+GEMM_SIDE = 1024
+GEMM_FLOP = 2 * GEMM_SIDE**3
+
+Job = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: a candidate beside its baseline, both timed in the same turns.
+
+    Attributes:
+        job: what both do.
+        candidate_s: median time of the candidate.
+        baseline_s: median time of the baseline.
+        ratio: baseline over candidate; above 1 the candidate is faster.
+        gemm_share: share of the process's matrix-product rate that the candidate reaches, where its work is known.
+    """
+
+    job: str
+    candidate_s: float
+    baseline_s: float
+    ratio: float
+    gemm_share: float | None = None
+
+
+def median_times(jobs: Mapping[str, Job], rounds: int) -> dict[str, float]:
+    """Median time of each job in seconds, all jobs taking turns; the first turn warms up and does not count."""
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for turn in range(rounds + 1):
+        for name, job in jobs.items():
+            started = time.perf_counter()
+            job()
+            if turn:
+                times[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def compare(job: str, candidate: Job, baseline: Job, rounds: int, flop: float | None = None) -> Row:
+    """Time a candidate against a baseline and against the matrix product.
+
+    Args:
+        job: what both do.
+        candidate: runs once per call.
+        baseline: runs once per call, the same work.
+        rounds: turns to take the median over.
+        flop: floating-point operations of one call of the candidate, if its share of the GEMM rate is of interest.
+    """
+    jobs = {"candidate": candidate, "baseline": baseline, "gemm": gemm_job()}
+    times = median_times(jobs, rounds)
+    share = None if flop is None else (flop / times["candidate"]) / (GEMM_FLOP / times["gemm"])
+    return Row(job, times["candidate"], times["baseline"], times["baseline"] / times["candidate"], share)
+
+
+def gemm_job() -> Job:
+    """The yardstick: an fp32 product of two square matrices of side `GEMM_SIDE`."""
+    left, right = torch.rand(2, GEMM_SIDE, GEMM_SIDE)
+    product = torch.empty(GEMM_SIDE, GEMM_SIDE)
+
+    def job() -> object:
+        return torch.mm(left, right, out=product)
+
+    return job
+
+
+def gemm_rate(rounds: int) -> float:
+    """Floating-point operations per second that this process reaches in the matrix product."""
+    return GEMM_FLOP / median_times({"gemm": gemm_job()}, rounds)["gemm"]
+
+
+def table(rows: Sequence[Row], candidate: str, baseline: str) -> str:
+    """Format comparisons as a Markdown table; the last two arguments head the columns of times."""
+    lines = [f"| job | {candidate} | {baseline} | ratio | of GEMM rate |", "|---|---|---|---|---|"]
+    for row in rows:
+        share = "" if row.gemm_share is None else f"{row.gemm_share:.0%}"
+        times = f"{1e3 * row.candidate_s:.2f} ms | {1e3 * row.baseline_s:.2f} ms"
+        lines.append(f"| {row.job} | {times} | **{row.ratio:.2f}** | {share} |")
+    return "\n".join(lines)
+
+
+def machine() -> dict[str, str | int]:
+    """What a reader has to know about the machine to judge the numbers."""
+    return {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "processor": platform.machine(),
+    }
+
+
+def write_json(path: Path, rows: Sequence[Row]) -> None:
+    """Write comparisons and the machine they ran on."""
+    content = {"machine": machine(), "gemm_side": GEMM_SIDE, "rows": [asdict(row) for row in rows]}
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

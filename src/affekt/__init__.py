@@ -1,0 +1,39 @@
+"""affekt: which representation of sound hears emotion best, and what does this track feel like?
+
+    import affekt
+    songs = affekt.load_dataset("deam", root="~/deam")
+    results = affekt.compare(songs, encoders=["mean", "handcrafted", "wav2vec2-base", "mambavision-s"])
+    results.table()
+
+Public names load on use: `import affekt` alone imports neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_PUBLIC = {
+    "AffektError": "affekt.errors",
+    "Dataset": "affekt.data.base",
+    "Results": "affekt.evaluation.results",
+    "Song": "affekt.data.base",
+    "build_encoder": "affekt.encoders",
+    "compare": "affekt.experiment",
+    "load_dataset": "affekt.data",
+    "load_experiment": "affekt.config",
+    "run_experiment": "affekt.experiment",
+    "write_report": "affekt.report",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'affekt' has no attribute '{name}'")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

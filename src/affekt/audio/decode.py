@@ -1,0 +1,108 @@
+"""A file to samples: any format libsndfile reads, any rate, any number of channels, to float32 mono at one rate.
+
+Conventions: all channels weigh the same in the downmix (the centre and low-frequency channels of 5.1 included);
+resampling is soxr at high quality; loudness is left as it is. Long files are mixed down block by block, so memory is
+that of the mono signal.
+
+Every way in which a file fails to be one whole song is an `AudioError` that names the file; `integrity.py` says what
+can be known about a file that was cut short.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from affekt.audio.integrity import complain_if_cut, open_whole, promised_frames
+from affekt.errors import AudioError
+
+BLOCK_FRAMES = 1 << 22  # 95 s at 44.1 kHz: most songs are one block, and a long mix needs 32 MiB of stereo at a time
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000  # beyond these the header is damaged, not the music unusual
+LOUDEST = 1e9  # full scale is 1, and 32768 in careless float files; beyond this it is not sound
+READABLE = "WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF and whatever else libsndfile reads"
+
+
+def decode(path: Path, sample_rate_hz: int) -> np.ndarray:
+    """The whole song as mono samples.
+
+    Args:
+        path: an audio file.
+        sample_rate_hz: the rate wanted.
+
+    Returns:
+        Samples, float32, shape (n_samples,), full scale at 1.
+
+    Raises:
+        AudioError: the file is missing, a folder, empty, not audio, without samples, damaged or cut short, or holds
+            samples that are not finite.
+    """
+    path = Path(path)
+    try:
+        _check_is_file(path)
+        with open_whole(path) as file:
+            _check_header(path, file)
+            mono = _read_mono(file)  # (n_frames,)
+            promised = promised_frames(file)
+            rate_hz = file.samplerate
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless formats such as .raw
+        raise AudioError(f"{path}: {_why(error)}. Readable are {READABLE}; convert the file or remove it.") from error
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
+    complain_if_cut(path, len(mono), promised, rate_hz)
+    _check_samples(path, mono)
+    return soxr.resample(mono, rate_hz, sample_rate_hz, quality="HQ") if rate_hz != sample_rate_hz else mono
+
+
+def _read_mono(file: soundfile.SoundFile) -> np.ndarray:
+    """All frames, mixed down; a dot product is twice as fast as a mean over channels."""
+    weights = np.full(file.channels, 1 / file.channels, dtype=np.float32)
+    blocks = []
+    while len(block := file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):  # (frames, channels)
+        blocks.append(block @ weights if file.channels > 1 else block[:, 0])
+    return blocks[0] if len(blocks) == 1 else np.concatenate([np.zeros(0, np.float32), *blocks])
+
+
+def _check_is_file(path: Path) -> None:
+    if path.is_dir():
+        raise AudioError(f"{path}: is a folder, not an audio file. Name a file in it.")
+    if not path.exists():
+        raise AudioError(f"{path}: no such file. Check the path.")
+    if not path.is_file():
+        raise AudioError(f"{path}: is not a regular file. Copy the audio to a file first.")
+    with path.open("rb") as stream:  # an unreadable file fails here, with the system's own reason
+        if not stream.read(1):
+            raise AudioError(f"{path}: the file is empty (0 bytes). Fetch it again or remove it.")
+
+
+def _check_header(path: Path, file: soundfile.SoundFile) -> None:
+    if file.frames == 0:
+        raise AudioError(f"{path}: holds no samples ({file.format}, 0 frames). Export it again or remove it.")
+    if file.frames >= 1 << 62:
+        raise AudioError(
+            f"{path}: its {file.format} header does not say how long it is, as when written to a pipe. "
+            f"Write it again to a file, for example: ffmpeg -i IN OUT.wav"
+        )
+    if not LOWEST_RATE_HZ <= file.samplerate <= HIGHEST_RATE_HZ:
+        raise AudioError(
+            f"{path}: its header gives a sample rate of {file.samplerate} Hz; {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz "
+            f"are possible. The header is damaged: export the file again."
+        )
+
+
+def _check_samples(path: Path, mono: np.ndarray) -> None:
+    peak = np.maximum(mono.max(), -mono.min())  # unlike max(), it lets a NaN through
+    if not peak < LOUDEST:
+        raise AudioError(
+            f"{path}: holds samples that are not finite or out of all range (peak {peak:g}, full scale is 1). "
+            f"Export it again or remove it."
+        )
+
+
+def _why(error: Exception) -> str:
+    detail = getattr(error, "error_string", str(error)).strip().removeprefix("Error : ").rstrip(".")
+    if "lost sync" in detail:
+        return f"is damaged or cut short ({detail})"
+    return f"is not audio that can be read ({detail or 'unknown format'})"

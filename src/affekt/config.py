@@ -1,0 +1,309 @@
+"""The experiment file: everything that a run needs, nothing that a run computes.
+
+A file is YAML. It is validated whole before any work starts: all mistakes in one error, unknown keys among them, with
+the nearest known key. An entry of `encoders` is a name, or a mapping that overrides `clips`, `freeze`, `head`,
+`training`, `loss` or `weights` for that encoder alone. The fingerprint of a resolved experiment names its run folder.
+"""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from affekt.digest import digest
+from affekt.errors import AffektError, ConfigError, problems
+from affekt.registry import DATASETS, ENCODERS, did_you_mean
+
+Head = Literal["ridge", "linear", "mlp", "seed"]
+
+
+def parse_freeze(freeze: str) -> int | None:
+    """How many of the last layers are trained: 0 for "all", None (every one) for "none", N for "lastN".
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if freeze in ("all", "none"):
+        return 0 if freeze == "all" else None
+    match = re.fullmatch(r"last\s?([1-9]\d*)", freeze)
+    if match is None:
+        raise ConfigError(f'"{freeze}" is not allowed; use "all", "none", or "last1", "last2", ...')
+    return int(match.group(1))
+
+
+def _mistake(check: Callable[[str], Any], value: str) -> None:
+    """Run one of our checks inside pydantic, which collects ValueErrors and lets other errors escape."""
+    try:
+        check(value)
+    except AffektError as error:
+        raise ValueError(str(error)) from None
+
+
+def _freeze(value: Any) -> str:
+    _mistake(parse_freeze, str(value))
+    return str(value).replace(" ", "")
+
+
+Freeze = Annotated[str, BeforeValidator(_freeze)]
+
+
+class Section(BaseModel):
+    """A part of the file: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetSection(Section):
+    """Which songs, with which labels."""
+
+    name: str = Field("demo", description="deam, demo or folder")
+    root: Path | None = Field(None, description="folder of the data set; deam is downloaded, demo generated without")
+    labels: Literal["corrected", "raw"] = Field("corrected", description="deam: exchanged labels mended, or as filed")
+    targets: list[str] | None = Field(None, description="columns to predict; valence and arousal by default")
+    n_songs: int | None = Field(None, ge=10, description="demo: size of the corpus, 96 by default")
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        _mistake(DATASETS.key, value)
+        return value
+
+
+class SplitSection(Section):
+    """Who is trained on and who is scored."""
+
+    kind: Literal["kfold", "holdout", "seed"] = Field("kfold", description="kfold, holdout, or the founding split")
+    folds: int = Field(5, ge=2, le=100, description="of kfold")
+    group: Literal["artist", "genre"] | None = Field("artist", description="never on both sides of a fold")
+
+
+class ClipsSection(Section):
+    """Which seconds of a song are heard."""
+
+    count: int = Field(6, ge=1, le=10_000, description="clips per song, evenly spaced")
+    length_s: float = Field(5.0, ge=0.5, le=600, description="seconds per clip")
+
+
+class TrainingSection(Section):
+    """How suffix and heads are trained; ridge needs none of it."""
+
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(32, ge=1, description="clips per step")
+    lr: float = Field(3.0e-5, gt=0, description="lowest rate of the cycle; the rate of a constant schedule")
+    max_lr: float = Field(1.0e-3, gt=0, description="highest rate of the first cycle; later peaks are halved")
+    weight_decay: float = Field(1.0e-4, ge=0)
+    schedule: Literal["cyclic", "constant"] = Field("cyclic", description="cyclic is CyclicLR triangular2")
+    grad_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0 clips nothing")
+    validation: float = Field(0.1, gt=0, lt=0.5, description="share of training songs that choose the epoch")
+    precision: str = Field("32-true", description="as in Lightning: 32-true, 16-mixed, bf16-mixed")
+    accelerator: str = Field("auto", description="as in Lightning: auto, cpu, gpu, mps")
+    devices: int | Literal["auto"] = Field(1, description="how many devices train together")
+
+
+class LossSection(Section):
+    """Weights of the penalties beside the squared error."""
+
+    variance: float = Field(0.05, ge=0, description="for predictions that spread less than the labels")
+    correlation: float = Field(0.05, ge=0, description="for targets that are coupled otherwise than `toward` says")
+    toward: Literal["labels", "zero"] = Field("labels", description="zero is the founding form")
+
+
+class EncoderSection(Section):
+    """One encoder, with every setting that applies to it."""
+
+    name: str
+    label: str | None = Field(None, description="how reports call it; the name by default")
+    weights: str = Field("pretrained", description="pretrained, random, or the path of a checkpoint")
+    freeze: Freeze
+    head: Head
+    clips: ClipsSection
+    training: TrainingSection
+    loss: LossSection
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        _mistake(ENCODERS.key, value)
+        return value
+
+    @property
+    def title(self) -> str:
+        """What reports call it."""
+        return self.label or self.name
+
+
+class Experiment(Section):
+    """A whole comparison; see the fields of each section."""
+
+    name: str = Field("comparison", pattern=r"^[\w.-]+$", description="names the run folder")
+    dataset: DatasetSection = DatasetSection()
+    split: SplitSection = SplitSection()
+    seeds: list[int] = Field([0], min_length=1, description="one split and one training for each")
+    permute_labels: bool = Field(False, description="control: shuffle labels among songs; must then score R2 <= 0")
+    clips: ClipsSection = ClipsSection()
+    encoders: list[EncoderSection] = Field(min_length=1)
+    freeze: Freeze = Field("all", description="all, none, or lastN: all but the last N layers are frozen and stored")
+    head: Head = Field("ridge", description="ridge (closed form), linear, mlp, or seed (the founding two heads)")
+    training: TrainingSection = TrainingSection()
+    loss: LossSection = LossSection()
+
+    def fingerprint(self) -> str:
+        """Hash of all settings that determine the result."""
+        return digest(self.model_dump(mode="json"))
+
+
+_QUOTE = '"'
+
+#: Keys of the file that an entry of `encoders` inherits and may override.
+INHERITED = ("freeze", "head", "clips", "training", "loss")
+
+
+def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
+    """Read an experiment file.
+
+    Args:
+        path: a YAML file.
+        overrides: "key=value" with dots for nesting, as in "training.epochs=5" or "encoders.0.freeze=last1".
+
+    Raises:
+        ConfigError: the file is missing or not YAML; or all mistakes in it, one line each.
+    """
+    try:
+        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such experiment file. Examples lie in the folder experiments/.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())}).") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: expected keys such as `dataset` and `encoders`, found {type(value).__name__}.")
+    for override in overrides:
+        _override(value, override)
+    return parse_experiment(value, str(path))
+
+
+def parse_experiment(value: Mapping[str, Any], source: str = "the experiment") -> Experiment:
+    """Validate a mapping as an experiment.
+
+    Raises:
+        ConfigError: all mistakes, one line each.
+    """
+    try:
+        return _checked(Experiment.model_validate(_inherit(value)), source)
+    except ValidationError as error:
+        raise ConfigError(problems(source, _lines(error.errors()))) from None
+
+
+def _inherit(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Give each encoder the settings that stand beside the list, its own on top."""
+    shared = {key: value[key] for key in INHERITED if key in value}
+    defaults = {"freeze": "all", "head": "ridge", "clips": {}, "training": {}, "loss": {}}
+    encoders = value.get("encoders")
+    if not isinstance(encoders, list):
+        return dict(value)
+    resolved = [_merge({**defaults, **shared}, {"name": e} if isinstance(e, str) else e) for e in encoders]
+    return {**value, "encoders": resolved}
+
+
+def _merge(base: Mapping[str, Any], own: Any) -> Any:
+    if not isinstance(own, Mapping):
+        return own
+    merged = dict(base)
+    for key, value in own.items():
+        both = isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+        merged[key] = {**base[key], **value} if both else value
+    return merged
+
+
+def _checked(experiment: Experiment, source: str) -> Experiment:
+    """Mistakes that lie between keys rather than in one."""
+    found = []
+    titles = [encoder.title for encoder in experiment.encoders]
+    for index, encoder in enumerate(experiment.encoders):
+        where = f"encoders[{index}]"
+        if titles.count(encoder.title) > 1:
+            found.append(f'{where} = "{encoder.title}": named twice. Tell them apart with `label`.')
+        if encoder.head == "ridge" and encoder.freeze != "all":
+            found.append(f'{where}: head "ridge" is a closed form and trains no layer, but freeze = "{encoder.freeze}".')
+        if encoder.training.lr > encoder.training.max_lr:
+            found.append(f"{where}: training.lr = {encoder.training.lr} is above max_lr = {encoder.training.max_lr}.")
+    if len(set(experiment.seeds)) < len(experiment.seeds):
+        found.append(f"seeds = {experiment.seeds}: one occurs twice.")
+    if found:
+        raise ConfigError(problems(source, found))
+    return experiment
+
+
+def _override(value: dict[str, Any], override: str) -> None:
+    """Apply one "a.b.0.c=value" in place."""
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(f'--set {override}: expected key=value, as in "training.epochs=5".')
+    *parents, last = path.strip().split(".")
+    here: Any = value
+    for depth, key in enumerate(parents):
+        here = _step(here, key, override, parents[depth + 1 :] + [last])
+    try:
+        new = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override}: the value cannot be read as YAML.") from None
+    if isinstance(here, list):
+        here[_index(here, last, override)] = new
+    else:
+        here[last] = new
+
+
+def _step(here: Any, key: str, override: str, rest: list[str]) -> Any:
+    if isinstance(here, list):
+        index = _index(here, key, override)
+        if isinstance(here[index], str) and rest:  # an encoder given by name alone
+            here[index] = {"name": here[index]}
+        return here[index]
+    if here.get(key) is None:
+        here[key] = {}
+    if not isinstance(here[key], dict | list):
+        raise ConfigError(f"--set {override}: `{key}` is a value, not a section.")
+    return here[key]
+
+
+def _index(here: list[Any], key: str, override: str) -> int:
+    if not key.isdigit() or int(key) >= len(here):
+        raise ConfigError(f"--set {override}: `{key}` is not an index from 0 to {len(here) - 1}.")
+    return int(key)
+
+
+def _lines(errors: list[Any]) -> list[str]:
+    """All mistakes, one line each; a mistake that encoders only inherit is told once, where it stands."""
+    shared = {error["loc"] for error in errors if error["loc"][0] != "encoders"}
+    return [_line(error) for error in errors if error["loc"][0] != "encoders" or error["loc"][2:] not in shared]
+
+
+def _line(error: Any) -> str:
+    """One mistake as a line: where, what was found, what is allowed."""
+    *parent, last = error["loc"]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
+    if error["type"] == "extra_forbidden":
+        near = did_you_mean(str(last), _known_keys(parent))
+        return f"{path}: unknown key.{near.replace(_QUOTE, _QUOTE + path[: -len(str(last))], 1)}"
+    if error["type"] == "missing":
+        return f"{path}: missing."
+    if error["type"] == "value_error":
+        return f"{path}: {error['ctx']['error']}"
+    return f"{path} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}."
+
+
+def _known_keys(parent: list[Any]) -> list[str]:
+    """Keys of the section at `parent`."""
+    model: type[BaseModel] = Experiment
+    for part in parent:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[str(part)].annotation
+        inner = [annotation, *typing.get_args(annotation)]
+        model = next(a for a in inner if isinstance(a, type) and issubclass(a, BaseModel))
+    return list(model.model_fields)

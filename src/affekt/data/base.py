@@ -1,0 +1,116 @@
+"""Songs with numbers: the two records every data set is made of.
+
+Conventions: valence stands before arousal; a target is on the data set's own scale; a song without audio is kept, with
+`audio_path=None`, because embeddings computed elsewhere can still be compared on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from affekt.errors import DataError
+
+VALENCE_AROUSAL = ("valence", "arousal")
+
+
+@dataclass(frozen=True)
+class Song:
+    """One song with its annotation.
+
+    Attributes:
+        id: unique within the data set.
+        audio_path: the file, or None where only labels are at hand.
+        targets: mean annotation per target, in the order of `Dataset.target_names`, on the data set's scale.
+        target_std: standard deviation between raters per target, same order; None where unknown.
+        n_raters: how many raters stand behind each mean; None where unknown.
+        artist: for grouping; None makes the song a group of its own.
+        genre, part, title: for the report; None where unknown.
+    """
+
+    id: str
+    audio_path: Path | None
+    targets: tuple[float, ...]
+    target_std: tuple[float, ...] | None = None
+    n_raters: int | None = None
+    artist: str | None = None
+    genre: str | None = None
+    part: str | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Songs that share targets and a scale.
+
+    Attributes:
+        name: as registered ("deam", "folder", "demo").
+        songs: all songs with labels, those without audio included.
+        target_names: valence before arousal where both are present.
+        scale: lowest and highest value an annotation can take.
+        notes: what a reader of a result must know about the labels and the songs, one sentence each.
+        synthetic: True where music and ratings were generated.
+        ceiling: the highest R2 that a perfect model could reach, per target; None where unknown.
+    """
+
+    name: str
+    songs: tuple[Song, ...]
+    target_names: tuple[str, ...] = VALENCE_AROUSAL
+    scale: tuple[float, float] = (1.0, 9.0)
+    notes: tuple[str, ...] = ()
+    synthetic: bool = False
+    ceiling: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        repeated = _repeated(song.id for song in self.songs)
+        if repeated:
+            raise DataError(f"{self.name}: {len(repeated)} song ids occur more than once: {named(repeated)}")
+
+    def __len__(self) -> int:
+        return len(self.songs)
+
+    @property
+    def ids(self) -> list[str]:
+        """Song ids in the order of `songs`."""
+        return [song.id for song in self.songs]
+
+    @property
+    def with_audio(self) -> tuple[Song, ...]:
+        """The songs whose audio file is at hand."""
+        return tuple(song for song in self.songs if song.audio_path is not None)
+
+    @property
+    def without_audio(self) -> tuple[Song, ...]:
+        """The songs with labels and no audio file."""
+        return tuple(song for song in self.songs if song.audio_path is None)
+
+    def targets(self) -> np.ndarray:
+        """Annotations, shape (n_songs, n_targets), on the data set's scale."""
+        return np.array([song.targets for song in self.songs], dtype=np.float64).reshape(-1, len(self.target_names))
+
+    def select(self, ids: Iterable[str]) -> Dataset:
+        """The data set reduced to `ids`, in the data set's own order."""
+        keep = set(ids)
+        return replace(self, songs=tuple(song for song in self.songs if song.id in keep))
+
+    def fingerprint(self) -> str:
+        """Hash of ids, labels and groups: two data sets with the same fingerprint give the same splits and scores."""
+        rows = [[song.id, song.targets, song.artist] for song in self.songs]
+        text = json.dumps([self.name, self.target_names, rows], sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def named(items: Sequence[str], at_most: int = 5) -> str:
+    """The first few of `items`, and how many more there are: '2, 3, 4 and 12 more'."""
+    shown = ", ".join(str(item) for item in items[:at_most])
+    return shown if len(items) <= at_most else f"{shown} and {len(items) - at_most} more"
+
+
+def _repeated(ids: Iterable[str]) -> list[str]:
+    seen: set[str] = set()
+    return [i for i in ids if i in seen or seen.add(i)]  # type: ignore[func-returns-value]

@@ -1,0 +1,469 @@
+"""DEAM: 1802 songs with valence and arousal from human raters.
+
+Data sheet
+    Source: Aljanaki, Yang & Soleymani (2017), PLoS ONE 12(3): e0173392. The 2013 part is emoMusic (Soleymani et al.
+        2013, CrowdMM): never use one to test a model trained on the other.
+    Labels: one mean and one standard deviation per song, target and rater group, scale 1 to 9, valence before arousal.
+    Parts: 2013 (ids up to 1000, 744 songs), 2014 (1001 to 2000, 1000 songs), 2015 (2001 to 2058, 58 whole songs).
+    Audio: MP3, 44.1 kHz, 45 s (2015: whole songs), Creative Commons, licence per song. Not distributed by this project.
+    Known fault: the distributed static file has valence and arousal exchanged for the ids up to 1000 (`exchange.py`).
+
+A copy may lie in the layout of the Kaggle package, or in any other: files are found by name wherever they are below
+the root.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from affekt.data.base import VALENCE_AROUSAL, Dataset, Song, named
+from affekt.data.ceiling import noise_ceiling
+from affekt.data.exchange import LAST_EXCHANGED_ID, Exchange, check_exchange
+from affekt.data.metadata import Credits, read_metadata, read_tags, unify_artists
+from affekt.data.tables import Mistakes, Row, Table, read_number, read_table
+from affekt.errors import DataError, MissingExtraError
+
+KAGGLE_ID = "imsparsh/deam-mediaeval-dataset-emotional-analysis-in-music"
+KAGGLE_PAGE = f"https://www.kaggle.com/datasets/{KAGGLE_ID}"
+SCALE = (1.0, 9.0)
+LABELS = ("corrected", "raw", "corrected-unchecked")
+N_SONGS = 1802
+AUDIO_SUFFIXES = (".mp3", ".wav", ".flac", ".ogg")  # in the order of preference
+STATIC_NAMES = ("static_annotations_averaged_songs_1_2000.csv", "static_annotations_averaged_songs_2000_2058.csv")
+SYNTHETIC_NAME = "SYNTHETIC.json"
+
+_LAST_2014_ID = 2000
+_COLUMNS = ("song_id", "valence_mean", "valence_std", "arousal_mean", "arousal_std")
+
+
+@dataclass(frozen=True)
+class DeamFiles:
+    """Where the files of a copy lie; a part that the copy lacks is empty or None.
+
+    Attributes:
+        root: the folder they were looked for in.
+        static: the files of mean annotations per song.
+        dynamic: the valence file and the arousal file of annotations over time, or None where one is missing.
+        metadata: metadata_<year>.csv.
+        audio: audio file by song id.
+        synthetic: the mark of a generated copy.
+    """
+
+    root: Path
+    static: tuple[Path, ...]
+    dynamic: tuple[Path, Path] | None
+    metadata: tuple[Path, ...]
+    audio: dict[str, Path]
+    synthetic: Path | None
+
+
+@dataclass(frozen=True)
+class DeamCopy:
+    """A user's copy of DEAM, read and checked, its labels still as they stand in the files.
+
+    Attributes:
+        files: where everything lies.
+        ids: song ids, ascending, shape (n_songs,).
+        mean, std: static annotations as the files name them, (valence, arousal), shape (n_songs, 2).
+        dynamic: mean (valence, arousal) over time by song id, scale -1 to 1; empty where there are no dynamic files.
+        synthetic: what SYNTHETIC.json says; empty for real music.
+    """
+
+    files: DeamFiles
+    ids: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+    dynamic: dict[int, tuple[float, float]] = field(default_factory=dict)
+    synthetic: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def exchange(self) -> Exchange:
+        """Whether valence and arousal are exchanged in this copy."""
+        return check_exchange(self.ids, self.mean, self.std, self.dynamic)
+
+    @cached_property
+    def credits(self) -> dict[str, Credits]:
+        """Artist, title and genre by song id: from the metadata files, else from the audio's own tags."""
+        found = read_metadata(self.files.metadata)
+        for song_id, path in self.files.audio.items():
+            known = found.get(song_id, Credits())
+            if known.artist is None:
+                found[song_id] = known.filled(read_tags(path))
+        return unify_artists(found)
+
+
+def load_deam(
+    root: str | Path | None = None, labels: str = "corrected", targets: Sequence[str] | None = None
+) -> Dataset:
+    """Load DEAM.
+
+    Args:
+        root: folder of a local copy, in any layout. None downloads the Kaggle package (1.3 GB, once) with kagglehub.
+        labels: "corrected" exchanges valence and arousal of the ids up to 1000 if the check finds them exchanged in
+            this copy; "raw" keeps the file, for comparison with published numbers; "corrected-unchecked" exchanges
+            them without looking, for a copy that the check cannot decide on.
+        targets: "valence", "arousal" or both (the default); valence comes first whatever the order.
+
+    Returns:
+        All songs that have labels, with `audio_path=None` where the audio is missing. The notes say which labels these
+        are, how many songs were exchanged and why, and what is missing.
+
+    Raises:
+        DataError: the copy is not there, not DEAM, holds cells that cannot be labels, or leaves open whether its
+            labels are exchanged; or the download failed.
+        MissingExtraError: `root` is None and the extra `kaggle` is not installed.
+    """
+    _check_choice(labels)
+    return build_dataset(read_deam(root), labels, targets)
+
+
+def read_deam(root: str | Path | None = None) -> DeamCopy:
+    """Find and read a copy of DEAM without changing its labels.
+
+    Raises:
+        DataError, MissingExtraError: as `load_deam`.
+    """
+    files = find_files(download_deam() if root is None else Path(root).expanduser())
+    mistakes = Mistakes(str(files.root))
+    ids, mean, std = _read_static(files.static, mistakes)
+    dynamic = _read_dynamic(files.dynamic, mistakes) if files.dynamic else {}
+    synthetic = _read_synthetic(files.synthetic) if files.synthetic else {}
+    mistakes.raise_any()
+    return DeamCopy(files, ids, mean, std, dynamic, synthetic)
+
+
+def build_dataset(copy: DeamCopy, labels: str = "corrected", targets: Sequence[str] | None = None) -> Dataset:
+    """The data set of a copy with the labels and targets asked for; arguments and errors as in `load_deam`."""
+    names = _chosen_targets(targets)
+    swapped = _songs_to_exchange(copy, labels)  # (n_songs,)
+    mean = np.where(swapped[:, None], copy.mean[:, ::-1], copy.mean)  # (n_songs, 2)
+    std = np.where(swapped[:, None], copy.std[:, ::-1], copy.std)  # (n_songs, 2)
+    columns = [VALENCE_AROUSAL.index(name) for name in names]
+    songs = tuple(_song(copy, int(song_id), mean[i, columns], std[i, columns]) for i, song_id in enumerate(copy.ids))
+    return Dataset(
+        name="deam",
+        songs=songs,
+        target_names=names,
+        scale=SCALE,
+        notes=tuple(_notes(copy, labels, int(swapped.sum()), songs)),
+        synthetic=bool(copy.synthetic),
+        ceiling=_ceiling(copy, songs, columns),
+    )
+
+
+def part_of(song_id: int) -> str:
+    """The year of the evaluation campaign that a song belongs to: "2013", "2014" or "2015"."""
+    if song_id <= LAST_EXCHANGED_ID:
+        return "2013"
+    return "2014" if song_id <= _LAST_2014_ID else "2015"
+
+
+# --- finding the files ------------------------------------------------------------------------------------------
+
+
+def find_files(root: Path) -> DeamFiles:
+    """Find DEAM's files by name, wherever they lie below `root`.
+
+    Raises:
+        DataError: `root` is no folder or holds no static annotations, or a file lies there twice with different
+            contents.
+    """
+    if not root.is_dir():
+        raise DataError(
+            f"{root}: no such folder. Name the folder that holds DEAM_Annotations and DEAM_audio, or leave the root "
+            "out to download DEAM from Kaggle."
+        )
+    found: dict[str, list[Path]] = {}
+    for path in _walk(root):
+        if _is_wanted(path.name.lower()) and path.is_file():  # a link may lead nowhere
+            found.setdefault(path.name.lower(), []).append(path)
+    mistakes = Mistakes(str(root))
+    one = {name: _only(paths, mistakes) for name, paths in found.items()}
+    mistakes.raise_any()
+    static = tuple(one[name] for name in STATIC_NAMES if name in one)
+    if not static:
+        raise DataError(
+            f"{root}: no static annotations found. Looked for {' and '.join(STATIC_NAMES)} anywhere below it. "
+            f"Unpack DEAM_Annotations.zip there, or download the whole from {KAGGLE_PAGE}."
+        )
+    dynamic = (one["valence.csv"], one["arousal.csv"]) if {"valence.csv", "arousal.csv"} <= one.keys() else None
+    metadata = tuple(one[name] for name in sorted(one) if name.startswith("metadata_"))
+    return DeamFiles(root, static, dynamic, metadata, _audio(one), one.get(SYNTHETIC_NAME.lower()))
+
+
+def _walk(root: Path) -> Iterable[Path]:
+    """All files below `root` in a fixed order; linked folders are entered once, hidden ones and macOS's never."""
+    seen = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _is_wanted(name: str) -> bool:
+    stem, suffix = Path(name).stem, Path(name).suffix
+    if suffix in AUDIO_SUFFIXES:
+        return stem.isascii() and stem.isdigit()
+    if suffix == ".csv" and stem.startswith("metadata_"):
+        return stem.removeprefix("metadata_").isdigit()
+    return name in (*STATIC_NAMES, "valence.csv", "arousal.csv", SYNTHETIC_NAME.lower())
+
+
+def _only(paths: list[Path], mistakes: Mistakes) -> Path:
+    """The first of several files of one name, if they are all the same."""
+    for other in paths[1:]:
+        if not filecmp.cmp(paths[0], other, shallow=False):
+            mistakes.found.append(f"{paths[0]} and {other} differ. Take the wrong one away, or name a narrower root.")
+    return paths[0]
+
+
+def _audio(found: dict[str, Path]) -> dict[str, Path]:
+    """Audio file by song id; where a song lies there in several formats the first of `AUDIO_SUFFIXES` is taken."""
+    audio: dict[str, Path] = {}
+    for suffix in reversed(AUDIO_SUFFIXES):
+        audio |= {Path(name).stem: path for name, path in found.items() if name.endswith(suffix)}
+    return audio
+
+
+# --- reading them -----------------------------------------------------------------------------------------------
+
+
+def _read_static(paths: Sequence[Path], mistakes: Mistakes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Song ids (n,), means (n, 2) and standard deviations (n, 2) in the order of the ids."""
+    lines: dict[int, str] = {}
+    rows = []
+    for path in paths:
+        table = read_table(path, _COLUMNS, mistakes, squeeze_names=True)
+        for row in table.rows:
+            song_id = _read_id(table, row, lines, mistakes)
+            means = [read_number(table, row, f"{name}_mean", *SCALE, mistakes) for name in VALENCE_AROUSAL]
+            # Half the width of the scale is the most that whole ratings can spread, its whole width a generous limit.
+            stds = [
+                read_number(table, row, f"{name}_std", 0.0, SCALE[1] - SCALE[0], mistakes) for name in VALENCE_AROUSAL
+            ]
+            rows.append((song_id, means, stds))
+    if not rows and not mistakes.found:
+        mistakes.found.append(f"{', '.join(path.name for path in paths)}: no songs. At least one line is needed.")
+    mistakes.raise_any()
+    rows.sort()
+    ids, mean, std = zip(*rows, strict=True)
+    return np.array(ids), np.array(mean), np.array(std)
+
+
+def _read_id(table: Table, row: Row, lines: dict[int, str], mistakes: Mistakes) -> int:
+    """A song id that did not occur before; `lines` remembers where each one stands."""
+    cell = row.cells["song_id"]
+    here = f"{table.path.name}, line {row.line}"
+    if not (cell.isascii() and cell.isdigit() and len(cell) < 10):
+        mistakes.add(table.path.name, row.line, f'song_id = "{cell[:40]}"; allowed: a whole number')
+        return -1
+    song_id = int(cell)
+    if song_id in lines:
+        mistakes.add(table.path.name, row.line, f"song_id = {song_id} occurs twice; it stands in {lines[song_id]}")
+    lines.setdefault(song_id, here)
+    return song_id
+
+
+def _read_dynamic(paths: tuple[Path, Path], mistakes: Mistakes) -> dict[int, tuple[float, float]]:
+    """Mean valence and arousal over time, by song id, of the songs that have both."""
+    valence, arousal = (_read_means(path, mistakes) for path in paths)
+    return {song: (valence[song], arousal[song]) for song in valence if song in arousal}
+
+
+def _read_means(path: Path, mistakes: Mistakes) -> dict[int, float]:
+    """Mean over the samples of each song; cells past a song's end are empty."""
+    table = read_table(path, ("song_id",), mistakes, ragged=True)
+    lines: dict[int, str] = {}
+    means = {}
+    for row in table.rows:
+        song_id = _read_id(table, row, lines, mistakes)
+        columns = [name for name, cell in row.cells.items() if cell and name != "song_id"]
+        values = [read_number(table, row, name, -math.inf, math.inf, mistakes) for name in columns]
+        if values:
+            means[song_id] = sum(values) / len(values)
+    return means
+
+
+def _read_synthetic(path: Path) -> dict[str, Any]:
+    """The mark of a generated copy: {"synthetic": true, "note": str, "ceiling": [v, a], "n_raters": int}."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON ({error}). Generate the corpus again.") from error
+    if not _is_mark(content):
+        raise DataError(
+            f'{path}: expected {{"synthetic": true, "note": "...", "ceiling": [.9, .9], "n_raters": 10}}, the last two '
+            "if known. Generate the corpus again."
+        )
+    return dict(content)
+
+
+def _is_mark(content: Any) -> bool:
+    if not isinstance(content, dict) or content.get("synthetic") is not True:
+        return False
+    ceiling, n_raters = content.get("ceiling"), content.get("n_raters", 1)
+    known = isinstance(ceiling, list) and len(ceiling) == 2 and all(isinstance(r2, int | float) for r2 in ceiling)
+    return (ceiling is None or known) and type(n_raters) is int and n_raters > 0
+
+
+# --- what becomes of them ---------------------------------------------------------------------------------------
+
+
+def _check_choice(labels: str) -> None:
+    if labels not in LABELS:
+        raise DataError(f'labels = "{labels}"; allowed: {", ".join(LABELS)}.')
+
+
+def _chosen_targets(targets: Sequence[str] | None) -> tuple[str, ...]:
+    asked = [targets] if isinstance(targets, str) else list(VALENCE_AROUSAL if targets is None else targets)
+    unknown = [name for name in asked if name not in VALENCE_AROUSAL]
+    if unknown or not asked or len(set(asked)) < len(asked):
+        raise DataError(f"targets = {asked}; DEAM has valence and arousal. Name one of them, or both, once.")
+    return tuple(name for name in VALENCE_AROUSAL if name in asked)
+
+
+def _songs_to_exchange(copy: DeamCopy, labels: str) -> np.ndarray:
+    """Which songs to exchange valence and arousal of, shape (n_songs,).
+
+    Raises:
+        DataError: labels="corrected" and the check is undecided.
+    """
+    _check_choice(labels)
+    early: np.ndarray = copy.ids <= LAST_EXCHANGED_ID
+    if labels == "raw" or (labels == "corrected" and copy.exchange.state in ("straight", "absent")):
+        return np.zeros_like(early)
+    if labels == "corrected" and copy.exchange.state == "unclear":
+        if copy.synthetic:
+            return np.zeros_like(early)  # the fault is one of the distributed file, which a generated copy is not
+        raise DataError(
+            f"{copy.files.root}: valence and arousal may be exchanged for {copy.exchange.n_songs} songs, and this copy "
+            f"does not tell: {copy.exchange.evidence}. Add the dynamic annotations (valence.csv and arousal.csv), or "
+            'choose labels="raw" to take the files as they are, or labels="corrected-unchecked" if you know that they '
+            "are as distributed."
+        )
+    return early
+
+
+def _song(copy: DeamCopy, song_id: int, mean: np.ndarray, std: np.ndarray) -> Song:
+    name = str(song_id)
+    credits = copy.credits.get(name, Credits())
+    # The published minimum, which the numbers bear out: 99 % of the labels are means of exactly ten whole ratings.
+    n_raters = 10 if song_id <= _LAST_2014_ID else 5
+    return Song(
+        id=name,
+        audio_path=copy.files.audio.get(name),
+        targets=tuple(mean.tolist()),
+        target_std=tuple(std.tolist()),
+        n_raters=int(copy.synthetic.get("n_raters", n_raters)),
+        artist=credits.artist,
+        genre=credits.genre,
+        part=None if copy.synthetic else part_of(song_id),
+        title=credits.title,
+    )
+
+
+def _ceiling(copy: DeamCopy, songs: Sequence[Song], columns: Sequence[int]) -> tuple[float, ...] | None:
+    """R2 that a perfect model could reach: known by construction for generated labels, else from the raters."""
+    given = copy.synthetic.get("ceiling")
+    if given is not None:
+        return tuple(float(given[column]) for column in columns)
+    found = noise_ceiling(songs)
+    return None if found is None else tuple(one.r2 for one in found)
+
+
+def _notes(copy: DeamCopy, labels: str, n_exchanged: int, songs: Sequence[Song]) -> Iterable[str]:
+    if copy.synthetic:
+        yield str(copy.synthetic.get("note") or "Synthetic music with simulated ratings.")
+    yield _labels_note(copy, labels, n_exchanged)
+    if len(copy.files.static) < len(STATIC_NAMES) and not copy.synthetic:
+        read = copy.files.static[0].name
+        missing = next(name for name in STATIC_NAMES if name != read.lower())
+        yield f"Only {len(songs)} songs: {missing} is missing."
+    silent = [song.id for song in songs if song.audio_path is None]
+    if silent:
+        yield f"{len(silent)} of {len(songs)} songs have labels and no audio file: {named(silent)}."
+    unknown = sum(song.artist is None for song in songs)
+    if unknown:
+        yield f"The artist of {unknown} of {len(songs)} songs is unknown; each of them counts as an artist of its own."
+
+
+def _labels_note(copy: DeamCopy, labels: str, n_exchanged: int) -> str:
+    exchange, first = copy.exchange, f"ids up to {LAST_EXCHANGED_ID}"
+    if labels == "corrected-unchecked":
+        return (
+            f'labels="corrected-unchecked": valence and arousal of {n_exchanged} songs ({first}) exchanged on request.'
+        )
+    if labels == "raw":
+        warning = (
+            f" They are exchanged for {exchange.n_songs} songs ({first})." if exchange.state == "exchanged" else ""
+        )
+        return f'labels="raw": valence and arousal as the files have them.{warning} The check: {exchange.evidence}.'
+    if n_exchanged:
+        return (
+            f'labels="corrected": valence and arousal of {n_exchanged} songs ({first}) were exchanged in this copy and '
+            f"have been put right: {exchange.evidence}."
+        )
+    return f'labels="corrected": 0 songs exchanged, since this copy needs no correction: {exchange.evidence}.'
+
+
+# --- downloading ------------------------------------------------------------------------------------------------
+
+
+def download_deam() -> Path:
+    """Download the Kaggle package, or find it in kagglehub's cache.
+
+    Raises:
+        MissingExtraError: kagglehub is not installed.
+        DataError: Kaggle refused or could not be reached; says what to do.
+    """
+    try:
+        import kagglehub
+        import requests
+        from kagglehub import exceptions
+    except ImportError as error:
+        raise MissingExtraError("Downloading DEAM from Kaggle", "kaggle") from error
+    refusals = (
+        requests.RequestException, OSError, exceptions.BackendError, exceptions.CredentialError,
+        exceptions.DataCorruptionError, exceptions.NotFoundError, exceptions.UnauthenticatedError,
+    )  # fmt: skip
+    try:
+        return Path(kagglehub.dataset_download(KAGGLE_ID))
+    except refusals as error:
+        raise DataError(
+            f"DEAM could not be downloaded from Kaggle: {_download_advice(error)} "
+            "Or get DEAM another way and name its folder as root (--root DIR)."
+        ) from error
+
+
+def _download_advice(error: Exception) -> str:
+    import requests
+    from kagglehub import exceptions
+
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", None)
+    if status == 401 or isinstance(error, exceptions.CredentialError | exceptions.UnauthenticatedError):
+        return (
+            "it asks for a login (401). Make an account on kaggle.com, create a token under Settings > API, and put it "
+            "into the environment variable KAGGLE_API_TOKEN or the file ~/.kaggle/kaggle.json."
+        )
+    if status == 403:
+        return f"access denied (403). Open {KAGGLE_PAGE}, logged in as the owner of your token, and accept the terms."
+    if status == 404 or isinstance(error, exceptions.NotFoundError):
+        return f"the data set was not found (404). Look at {KAGGLE_PAGE}: it may have moved."
+    if isinstance(error, requests.ConnectionError | requests.Timeout):
+        return "no connection. Check this machine's internet access or proxy, and try again."
+    return f"{type(error).__name__}: {str(error).strip() or 'no reason given'}."

@@ -1,0 +1,157 @@
+"""Reading CSV tables strictly: a cell is either exactly what was written or a named mistake.
+
+Conventions: lines are counted from 1 as an editor does, the header included; spaces around names and values carry no
+meaning. All mistakes of a data set are collected in `Mistakes` and raised as one error.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from affekt.errors import DataError, problems
+
+# Python's float() also takes "1_0", "nan", "infinity" and the digits of every script. A label may be none of these.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# More lines than this help nobody: they have one cause.
+_MOST_LINES = 30
+
+
+@dataclass
+class Mistakes:
+    """Everything that is wrong with the files of one data set.
+
+    Attributes:
+        where: what the mistakes are in, for the heading of the message.
+    """
+
+    where: str
+    found: list[str] = field(default_factory=list)
+
+    def add(self, source: str, line: int, text: str) -> None:
+        """Note a mistake in a line of the file called `source`."""
+        self.found.append(f"{source}, line {line}: {text}")
+
+    def raise_any(self) -> None:
+        """Raise what was noted, if anything was.
+
+        Raises:
+            DataError: one line for each mistake, the first thirty of them, under a heading that counts them all.
+        """
+        if not self.found:
+            return
+        lines = problems(self.where, self.found).splitlines()
+        if len(self.found) > _MOST_LINES:
+            lines = [*lines[: _MOST_LINES + 1], f"  and {len(self.found) - _MOST_LINES} more"]
+        raise DataError("\n".join(lines))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: its number in the file and its cells by column."""
+
+    line: int
+    cells: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file, its spaces stripped.
+
+    Attributes:
+        path: where it was read.
+        columns: names of the columns, in the order of the file.
+        rows: all lines that are not blank and have as many cells as the header.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def read_table(
+    path: Path, required: Sequence[str], mistakes: Mistakes, squeeze_names: bool = False, ragged: bool = False
+) -> Table:
+    """Read a CSV file that must have certain columns.
+
+    Args:
+        path: the file: UTF-8, with or without byte order mark, separated by commas.
+        required: columns that must be there.
+        mistakes: takes lines with too few or too many cells; these are left out of the table.
+        squeeze_names: remove spaces within column names as well (" valence_ max_mean" is valence_max_mean).
+        ragged: lines may end early, as time series of different lengths do.
+
+    Raises:
+        DataError: the file cannot be read as CSV, is empty, or lacks or repeats a column.
+    """
+    lines = _lines(path)
+    line, header = next(lines, (1, []))
+    columns = tuple(("".join(name.split()) if squeeze_names else name.strip()) for name in header)
+    _check_header(path, columns, required)
+    rows = []
+    for line, cells in lines:
+        cells = [cell.strip() for cell in cells]
+        if not any(cells):
+            continue
+        too_few = len(cells) < (len(required) if ragged else len(columns))
+        if too_few or any(cells[len(columns) :]):
+            mistakes.add(path.name, line, f"{len(cells)} cells; allowed: {len(columns)}, as in the header")
+            continue
+        rows.append(Row(line, dict(zip(columns, cells, strict=False))))
+    return Table(path, columns, tuple(rows))
+
+
+def parse_number(cell: str) -> float | None:
+    """The number written in `cell`, or None where it holds anything else, an infinity or nothing."""
+    text = cell.strip()
+    if not _NUMBER.fullmatch(text):
+        return None
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def read_number(table: Table, row: Row, column: str, low: float, high: float, mistakes: Mistakes) -> float:
+    """The number in one cell, between `low` and `high`; NaN, with a mistake noted, where there is none."""
+    value = parse_number(row.cells[column])
+    if value is not None and low <= value <= high:
+        return value
+    allowed = "a number" if math.isinf(low) and math.isinf(high) else f"a number from {low:g} to {high:g}"
+    mistakes.add(table.path.name, row.line, f'{column} = "{row.cells[column][:40]}"; allowed: {allowed}')
+    return math.nan
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Each record of a CSV file with the number of the line it begins on."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            before = 0
+            for cells in reader:
+                yield before + 1, cells
+                before = reader.line_num
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start}). Save the file as CSV in UTF-8.") from error
+    except csv.Error as error:
+        raise DataError(f"{path}: not a CSV file ({error}, after line {before}). Mend the quotes there.") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def _check_header(path: Path, columns: tuple[str, ...], required: Sequence[str]) -> None:
+    if not any(columns):
+        raise DataError(f"{path}: the file is empty. Its first line must name the columns: {', '.join(required)}.")
+    repeated = [name for name, n in Counter(columns).items() if n > 1 and name]
+    if repeated:
+        raise DataError(f"{path}: columns named twice: {', '.join(repeated)}. Each name may occur once.")
+    missing = [name for name in required if name not in columns]
+    if missing:
+        shown = ", ".join(f'"{name}"' for name in columns[:20])
+        raise DataError(
+            f"{path}: no column {', '.join(missing)}. Found: {shown}. "
+            "The first line must name the columns, separated by commas."
+        )

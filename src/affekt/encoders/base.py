@@ -1,0 +1,130 @@
+"""What an encoder is: something that turns clips of sound into activations, cut anywhere into prefix and suffix.
+
+Conventions: a clip is float32 in [-1, 1] at the encoder's own sample rate; clips of one call have equal length. A
+*layer* is what `freeze` counts. The *cut* is the first stage that is trained: what stands before it is a pure
+function of audio, weights and settings, computed once and stored; what stands after it is trained with the heads.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from affekt.data.base import Song
+from affekt.errors import DataError
+
+if TYPE_CHECKING:
+    import torch
+
+Input = Literal["waveform", "spectrogram", "descriptors", "embeddings", "nothing"]
+RANDOM_WEIGHTS = "random weights"
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What a reader needs to know of an encoder, and what a pipeline has to feed it.
+
+    Attributes:
+        name: as in the experiment file.
+        input: what the encoder hears.
+        sample_rate_hz: of the clips it takes; None where it takes no audio.
+        embedding_dim: width of the pooled vector.
+        weights: where the weights come from, in words, with the revision; or "random weights (seed 0)".
+        licence: of the weights.
+    """
+
+    name: str
+    input: Input
+    sample_rate_hz: int | None
+    embedding_dim: int
+    weights: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A place between two stages.
+
+    Attributes:
+        index: number of stages before the cut.
+        name: the first trained stage, or "all" where nothing is trained.
+        frozen: True where no trainable layer stands behind the cut: activations are then pooled vectors.
+    """
+
+    index: int
+    name: str
+    frozen: bool
+
+
+class Encoder(ABC):
+    """One way of hearing. Subclasses: `StagedEncoder` (neural), and the reference points in `baselines`."""
+
+    spec: EncoderSpec
+    #: True where activations are computed from audio and therefore stored.
+    needs_audio: bool = True
+    #: Raised by one whenever the code before the cut gives other numbers than before.
+    code_version: int = 1
+
+    def cut(self, freeze: str) -> Cut:
+        """The cut that `freeze` asks for. Where nothing can be trained, everything is frozen.
+
+        Args:
+            freeze: "all", "none" or "lastN" (all but the last N layers are frozen).
+
+        Raises:
+            ConfigError: the encoder has fewer than N layers.
+        """
+        del freeze
+        return Cut(1, "all", frozen=True)
+
+    def settings(self) -> dict[str, Any]:
+        """Everything but audio, clips and cut that determines activations; part of the store's key."""
+        return {"encoder": self.spec.name, "code_version": self.code_version}
+
+    def missing(self, songs: Sequence[Song]) -> dict[str, str]:
+        """Songs that this encoder cannot serve, and why; known before any audio is read."""
+        if not self.needs_audio:
+            return {}
+        return {song.id: "no audio file" for song in songs if song.audio_path is None}
+
+    def n_parameters(self) -> int:
+        """Number of weights."""
+        return 0
+
+    @abstractmethod
+    def activations(self, clips: np.ndarray, cut: Cut) -> np.ndarray:
+        """Run the prefix.
+
+        Args:
+            clips: shape (n_clips, n_samples), float32.
+            cut: where to stop.
+
+        Returns:
+            shape (n_clips, ...): what enters the suffix; (n_clips, embedding_dim) where everything is frozen.
+        """
+
+    def suffix(self, cut: Cut) -> torch.nn.Module | None:
+        """A fresh, trainable copy of what stands behind the cut, or None where everything is frozen.
+
+        It maps activations (batch, ...) to embeddings (batch, embedding_dim).
+        """
+        del cut
+        return None
+
+
+class LookupEncoder(Encoder):
+    """An encoder whose embeddings are known by song, without audio."""
+
+    needs_audio = False
+
+    @abstractmethod
+    def lookup(self, song: Song) -> np.ndarray:
+        """Embedding of one song, shape (1, embedding_dim)."""
+
+    def activations(self, clips: np.ndarray, cut: Cut) -> np.ndarray:
+        """Not defined: there is no audio to run on."""
+        raise DataError(f"{self.spec.name}: embeddings are looked up by song, not computed from audio.")

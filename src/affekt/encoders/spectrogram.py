@@ -1,0 +1,104 @@
+"""Encoders that see sound: a log-mel spectrogram as an image, through a vision backbone.
+
+The founding front end: 16 kHz, n_fft and window 2048, hop 512, 256 mels, standardised per clip, resized to the
+backbone's image, the one channel repeated three times. The stored image keeps one channel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from affekt.audio.spectrogram import LogMel, SpecAugment
+from affekt.digest import digest
+from affekt.encoders.base import RANDOM_WEIGHTS, EncoderSpec
+from affekt.encoders.hub import find_checkpoint
+from affekt.encoders.mambavision import VARIANTS, MambaVision, build, load_checkpoint
+from affekt.encoders.staged import Stage, StagedEncoder
+
+#: Hub repository of each variant; pinned to a commit where we know one, else the commit is recorded in the result.
+REPOSITORIES = {
+    "mambavision-t": "nvidia/MambaVision-T-1K",
+    "mambavision-t2": "nvidia/MambaVision-T2-1K",
+    "mambavision-s": "nvidia/MambaVision-S-1K@e4f9ea93877fba6f1e2d231fd0f0a391368ad895",
+    "mambavision-b": "nvidia/MambaVision-B-1K",
+    "mambavision-l": "nvidia/MambaVision-L-1K",
+    "mambavision-l2": "nvidia/MambaVision-L2-1K",
+}
+LICENCE = "CC BY-NC-SA 4.0 (not for commercial use)"
+FILE_STEMS = {"t": "tiny", "t2": "tiny2", "s": "small", "b": "base", "l": "large", "l2": "large2"}
+
+#: SpecAugment of the founding recipe, in frames and mel bands of the spectrogram, each with probability 0.5.
+TIME_MASK_FRAMES = 30
+FREQUENCY_MASK_BANDS = 15
+MASK_PROBABILITY = 0.5
+
+
+def mambavision(name: str, weights: str, seed: int) -> SpectrogramEncoder:
+    """A MambaVision by name; "-nano" is compact and untrained, the others load the published weights."""
+    variant = name.removeprefix("mambavision-")
+    model = build(replace(VARIANTS[variant], num_classes=0), seed=seed)
+    if weights == "random" or (weights == "pretrained" and name not in REPOSITORIES):
+        return SpectrogramEncoder(name, model, f"{RANDOM_WEIGHTS} (seed {seed})", "none")
+    if weights != "pretrained" and Path(weights).expanduser().is_file():
+        load_checkpoint(model, Path(weights).expanduser())
+        return SpectrogramEncoder(name, model, f"file {Path(weights).name}", "as given")
+    source = REPOSITORIES[name] if weights == "pretrained" else weights
+    files = ("model.safetensors", f"mambavision_{FILE_STEMS.get(variant, variant)}_1k.pth.tar")
+    checkpoint = find_checkpoint(source, files)
+    load_checkpoint(model, checkpoint.weights_path)
+    return SpectrogramEncoder(name, model, f"{checkpoint.source}, ImageNet-1K", LICENCE)
+
+
+class SpectrogramEncoder(StagedEncoder):
+    """A vision backbone on log-mel images.
+
+    Args:
+        name: for reports.
+        model: has `config.image_size` and `stages(height, width)`.
+        weights: where they come from, in words.
+        licence: of the weights.
+        front_end: the spectrogram.
+    """
+
+    def __init__(
+        self, name: str, model: MambaVision, weights: str, licence: str, front_end: LogMel | None = None
+    ) -> None:
+        self.model: MambaVision = model
+        self.front_end = front_end or LogMel()
+        self.image_size = model.config.image_size
+        self.spec = EncoderSpec(
+            name, "spectrogram", self.front_end.sample_rate_hz, model.config.n_features, weights, licence
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Adds every constant of the front end to what the key depends on."""
+        return {**super().settings(), "front_end": digest(self.front_end), "image_size": self.image_size}
+
+    def preprocess(self, clips: Tensor) -> Tensor:
+        """(n_clips, n_samples) -> log-mel images (n_clips, 1, image_size, image_size), standardised per clip."""
+        return self.front_end.image(clips, self.image_size, self.image_size)
+
+    def stages_of(self, model: nn.Module) -> list[Stage]:
+        """The backbone's own stages; blocks are the layers that `freeze` counts."""
+        own = model.stages(self.image_size, self.image_size)  # type: ignore[operator]
+        first, *rest = [Stage(s.name, s.modules, s.run, is_layer=".block" in s.name) for s in own]
+        return [Stage(first.name, first.modules, lambda x: first.run(x.expand(-1, 3, -1, -1))), *rest]
+
+    def augment(self) -> nn.Module:
+        """The founding SpecAugment, its widths carried over from frames and bands to pixels of the image."""
+        n_frames = 1 + CLIP_S * self.front_end.sample_rate_hz // self.front_end.hop_length
+        frames = self.image_size / n_frames
+        bands = self.image_size / self.front_end.n_mels
+        return SpecAugment(
+            time_mask_px=round(TIME_MASK_FRAMES * frames),
+            frequency_mask_px=round(FREQUENCY_MASK_BANDS * bands),
+            probability=MASK_PROBABILITY,
+        )
+
+
+#: Clip length that the founding masks were chosen for.
+CLIP_S = 5.0

@@ -1,0 +1,254 @@
+"""Encoders that hear the raw waveform: Wav2Vec 2.0 and every model of transformers that is built like it.
+
+Stages: "frontend" (convolutions, projection, position), then "layer1" .. "layerN", then "pool" (mean over frames).
+`freeze: last2` on a twelve-layer model stores what leaves layer 10, which is the founding system's cache.
+
+Facts: Baevski et al. 2020, arXiv 2006.11477; 16 kHz mono, one frame each 20 ms. Models with group norm take no
+attention mask, so clips of one batch have equal length and nothing is ever padded.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from affekt.encoders.base import RANDOM_WEIGHTS, EncoderSpec
+from affekt.encoders.hub import Checkpoint, find_checkpoint
+from affekt.encoders.staged import Stage, StagedEncoder
+from affekt.errors import EncoderError, MissingExtraError, WeightsError
+
+#: Published models under short names: repository with the commit it is pinned to (where known), and licence.
+PUBLISHED = {
+    "wav2vec2-base": ("facebook/wav2vec2-base@0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8", "Apache-2.0"),
+    "wav2vec2-large": ("facebook/wav2vec2-large", "Apache-2.0"),
+    "hubert-base": ("facebook/hubert-base-ls960", "Apache-2.0"),
+    "wavlm-base-plus": ("microsoft/wavlm-base-plus", "see the repository"),
+    "data2vec-audio-base": ("facebook/data2vec-audio-base", "Apache-2.0"),
+}
+
+#: transformers' families with `feature_extractor`, `feature_projection` and `encoder.layers`.
+FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat")
+
+#: Weights that only pretraining uses; absent from many published files, never used here.
+NOT_NEEDED = ("masked_spec_embed",)
+
+#: A compact Wav2Vec 2.0: a front end of three convolutions at the usual total stride of 320 samples (20 ms).
+NANO = {
+    "hidden_size": 96,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "intermediate_size": 384,
+    "conv_dim": (64, 64, 96),
+    "conv_kernel": (20, 8, 4),
+    "conv_stride": (20, 4, 4),
+    "num_feat_extract_layers": 3,
+    "num_conv_pos_embeddings": 32,
+    "num_conv_pos_embedding_groups": 4,
+    "hidden_dropout": 0.1,
+    "layerdrop": 0.0,
+}
+
+
+def wav2vec2_nano(name: str, weights: str, seed: int) -> WaveformEncoder:
+    """The compact, untrained Wav2Vec 2.0 for the demo, tests and training from scratch."""
+    if weights not in ("pretrained", "random"):
+        return from_hub(f"hf:{weights}", "pretrained", seed)
+    transformers = _transformers(name)
+    model = _random_model(transformers.Wav2Vec2Config(**NANO), seed)
+    return WaveformEncoder(name, model, f"{RANDOM_WEIGHTS} (seed {seed})", "Apache-2.0")
+
+
+def published(name: str, weights: str, seed: int) -> WaveformEncoder:
+    """A published model under its short name, or its untrained twin with `weights: random`."""
+    repository, licence = PUBLISHED[name]
+    if weights == "random":
+        return _untrained(name, seed)
+    source = repository if weights == "pretrained" else weights
+    return _load(name, find_checkpoint(source), licence)
+
+
+def from_hub(name: str, weights: str, seed: int) -> WaveformEncoder:
+    """Any waveform model of transformers: "hf:<owner/name[@revision]>" or "hf:<folder>"."""
+    checkpoint = find_checkpoint(name.removeprefix("hf:"))
+    if weights == "random":
+        model = _random_model(_config(name, checkpoint.folder), seed)
+        return WaveformEncoder(name, model, f"{RANDOM_WEIGHTS} (seed {seed})", "none")
+    return _load(name, checkpoint, "see the repository")
+
+
+class WaveformEncoder(StagedEncoder):
+    """A waveform model of transformers as stages.
+
+    Args:
+        name: for reports.
+        model: with `feature_extractor`, `feature_projection` and `encoder`.
+        weights: where they come from, in words.
+        licence: of the weights.
+        sample_rate_hz: what the model was trained on.
+        normalise: whether each clip is brought to zero mean and unit variance first.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: nn.Module,
+        weights: str,
+        licence: str,
+        sample_rate_hz: int = 16000,
+        normalise: bool = True,
+    ) -> None:
+        self.model: Any = model
+        self.normalise = normalise
+        self.spec = EncoderSpec(name, "waveform", sample_rate_hz, int(model.config.hidden_size), weights, licence)  # type: ignore[union-attr]
+
+    def settings(self) -> dict[str, Any]:
+        """Adds the input normalisation to what the key depends on."""
+        return {**super().settings(), "normalise": self.normalise}
+
+    def preprocess(self, clips: Tensor) -> Tensor:
+        """Zero mean and unit variance per clip, as the published models expect."""
+        if not self.normalise:
+            return clips
+        variance, mean = torch.var_mean(clips, dim=-1, keepdim=True, correction=0)  # (n_clips, 1)
+        return (clips - mean) / torch.sqrt(variance + 1e-7)  # 1e-7 as in transformers' feature extractor
+
+    def stages_of(self, model: Any) -> list[Stage]:
+        """Front end, one stage per transformer layer, mean over frames."""
+        encoder = model.encoder
+        frontend = (model.feature_extractor, model.feature_projection, encoder.pos_conv_embed)
+        norm_first = not getattr(model.config, "do_stable_layer_norm", False)
+        stages = [
+            Stage("frontend", (*frontend, encoder.layer_norm) if norm_first else frontend, _frontend(model, norm_first))
+        ]
+        stages += [
+            Stage(f"layer{i}", (layer,), _layer(layer, encoder.layers[0]), is_layer=True)
+            for i, layer in enumerate(encoder.layers, start=1)
+        ]
+        last = () if norm_first else (encoder.layer_norm,)
+        return [*stages, Stage("pool", last, lambda x: (x if norm_first else encoder.layer_norm(x)).mean(dim=1))]
+
+
+def _frontend(model: Any, norm_first: bool) -> Any:
+    encoder = model.encoder
+
+    def run(waveform: Tensor) -> Tensor:
+        frames = model.feature_extractor(waveform).transpose(1, 2)  # (batch, frames, conv_dim)
+        projected = model.feature_projection(frames)
+        hidden = projected[0] if isinstance(projected, tuple) else projected  # (batch, frames, dim)
+        hidden = hidden + encoder.pos_conv_embed(hidden)
+        return encoder.dropout(encoder.layer_norm(hidden) if norm_first else hidden)
+
+    return run
+
+
+def _layer(layer: Any, first: Any) -> Any:
+    """One transformer layer, (batch, frames, dim) -> the same.
+
+    WavLM's layers share a position bias that its first layer owns; each layer asks for it, so that a cut between
+    them needs no second tensor.
+    """
+    shared_bias = hasattr(first.attention, "compute_bias")
+
+    def run(x: Tensor) -> Tensor:
+        if not shared_bias:
+            out = layer(x)
+        else:
+            bias = first.attention.compute_bias(x.shape[1], x.shape[1])  # (heads, frames, frames)
+            out = layer(x, position_bias=bias.repeat(x.shape[0], 1, 1))
+        return out[0] if isinstance(out, tuple) else out
+
+    return run
+
+
+def _load(name: str, checkpoint: Checkpoint, licence: str) -> WaveformEncoder:
+    transformers = _transformers(name)
+    config = _config(name, checkpoint.folder)
+    try:
+        model, report = transformers.AutoModel.from_pretrained(
+            checkpoint.folder,
+            config=config,
+            output_loading_info=True,
+            trust_remote_code=False,
+            use_safetensors=checkpoint.weights_path.suffix == ".safetensors",
+            weights_only=True,
+        )
+    except Exception as error:  # a damaged or foreign file shows as many kinds of error
+        raise WeightsError(
+            f"{name}: {checkpoint.weights_path.name} cannot be loaded ({str(error).splitlines()[0][:200]})."
+        ) from None
+    _check_loaded(name, report)
+    reading = _preprocessor(checkpoint.folder)
+    return WaveformEncoder(
+        name,
+        model.float(),
+        checkpoint.source,
+        licence,
+        sample_rate_hz=int(reading.get("sampling_rate", 16000)),
+        normalise=bool(reading.get("do_normalize", True)),
+    )
+
+
+def _check_loaded(name: str, report: dict[str, Any]) -> None:
+    """Refuse weights that would leave a part of the model random without a word."""
+    missing = [key for key in report["missing_keys"] if not key.endswith(NOT_NEEDED)]
+    wrong = [str(key) for key in report.get("mismatched_keys", [])]
+    if missing or wrong:
+        raise WeightsError(
+            f"{name}: the file does not fit the architecture. Missing: {missing[:5] or 'none'} ({len(missing)}); "
+            f"of another shape: {wrong[:5] or 'none'} ({len(wrong)}). Check that configuration and weights belong together."
+        )
+
+
+def _config(name: str, folder: Path) -> Any:
+    transformers = _transformers(name)
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"{name}: no usable config.json ({str(error).splitlines()[0][:200]}).") from None
+    if config.model_type not in FAMILIES:
+        raise EncoderError(
+            f'{name}: "{config.model_type}" is not a waveform model we can cut. Families that work: {", ".join(FAMILIES)}.'
+        )
+    return config
+
+
+def _preprocessor(folder: Path) -> dict[str, Any]:
+    path = folder / "preprocessor_config.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _untrained(name: str, seed: int) -> WaveformEncoder:
+    """The architecture of a published model with random weights; needs no download."""
+    transformers = _transformers(name)
+    shapes: dict[str, Any] = {
+        "wav2vec2-base": lambda: transformers.Wav2Vec2Config(),
+        "wav2vec2-large": lambda: transformers.Wav2Vec2Config(
+            hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096
+        ),
+        "hubert-base": lambda: transformers.HubertConfig(),
+        "wavlm-base-plus": lambda: transformers.WavLMConfig(),
+        "data2vec-audio-base": lambda: transformers.Data2VecAudioConfig(),
+    }
+    return WaveformEncoder(name, _random_model(shapes[name](), seed), f"{RANDOM_WEIGHTS} (seed {seed})", "none")
+
+
+def _random_model(config: Any, seed: int) -> Any:
+    """A model with random weights that leaves the caller's random numbers as they were."""
+    transformers = _transformers("random weights")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return transformers.AutoModel.from_config(config)
+
+
+def _transformers(feature: str) -> Any:
+    try:
+        import transformers
+    except ImportError:
+        raise MissingExtraError(feature, "models") from None
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return transformers

@@ -1,0 +1,126 @@
+"""What a comparison leaves behind: every prediction for every song, and what made it.
+
+`results.json` is the only thing a report needs. Any number in a report can be recomputed from it, on a machine
+without torch and without the data set.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from affekt.errors import DataError
+from affekt.files import write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+
+
+class Prediction(NamedTuple):
+    """One song, one target, one model: scored when the song was in the test fold. On the data set's own scale."""
+
+    encoder: str
+    seed: int
+    fold: int
+    song_id: str
+    target: str
+    y_true: float
+    y_pred: float
+
+
+@dataclass
+class Results:
+    """A whole comparison.
+
+    Attributes:
+        dataset: name, scale, synthetic, notes, ceiling per target, counts of songs used and left out.
+        targets: in the data set's order.
+        encoders: one mapping for each: label, name, input, weights, licence, embedding_dim, n_parameters, n_trainable,
+            sample_rate_hz, freeze, cut, head, clips.
+        songs: id, title, artist, genre, part, quadrant-free: what a picture needs to name a point.
+        predictions: every song once for each encoder, seed and target.
+        history: one mapping for each encoder, seed, fold and epoch: train_mse, validation_mse, train_loss,
+            validation_loss, and `best` for the epoch that was kept. MSE in units of the standardised label.
+        cost: per encoder: n_parameters, extraction_s_per_song, n_extracted, n_reused, training_s.
+        skipped: songs that could not be used: song_id, path, reason.
+        run: experiment, fingerprint, versions, machine, times.
+    """
+
+    dataset: dict[str, Any]
+    targets: list[str]
+    encoders: list[dict[str, Any]]
+    songs: list[dict[str, Any]]
+    predictions: list[Prediction]
+    history: list[dict[str, Any]] = field(default_factory=list)
+    cost: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    run: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> list[str]:
+        """The encoders' labels, in the order of the experiment."""
+        return [encoder["label"] for encoder in self.encoders]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds that occur, ascending."""
+        return sorted({prediction.seed for prediction in self.predictions})
+
+    def frame(self) -> pd.DataFrame:
+        """All predictions as a table, a row for each encoder, seed, song and target."""
+        import pandas as pd
+
+        return pd.DataFrame(self.predictions, columns=Prediction._fields)
+
+    def arrays(self, encoder: str, seed: int) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """Song ids, annotations and predictions of one encoder and seed.
+
+        Returns:
+            ids, y_true (n_songs, n_targets), y_pred (n_songs, n_targets); songs in the order of `songs`, so that
+            two encoders' rows are paired.
+        """
+        rows = {(p.song_id, p.target): p for p in self.predictions if p.encoder == encoder and p.seed == seed}
+        ids = [song["id"] for song in self.songs if (song["id"], self.targets[0]) in rows]
+        pairs = [[rows[i, target] for target in self.targets] for i in ids]
+        y_true = np.array([[p.y_true for p in row] for row in pairs]).reshape(-1, len(self.targets))
+        y_pred = np.array([[p.y_pred for p in row] for row in pairs]).reshape(-1, len(self.targets))
+        return ids, y_true, y_pred
+
+    def table(self) -> pd.DataFrame:
+        """The scores with their intervals, a row for each encoder and target."""
+        from affekt.evaluation.scores import score_table
+
+        return score_table(self)
+
+    def save(self, path: Path) -> None:
+        """Write `results.json`, whole or not at all."""
+        value = {"schema": SCHEMA, **asdict(self)}
+        value["predictions"] = [prediction._asdict() for prediction in self.predictions]
+        write_json(path, value, indent=None)
+
+    @classmethod
+    def load(cls, path: Path) -> Results:
+        """Read `results.json`.
+
+        Raises:
+            DataError: the file is missing, is not JSON, or has another schema.
+        """
+        try:
+            value = json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DataError(f"{path}: not there. `affekt compare` writes it when a run ends.") from None
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: cannot be read as results ({error}). Run `affekt compare` again.") from None
+        if not isinstance(value, dict) or value.pop("schema", None) != SCHEMA:
+            raise DataError(f"{path}: not a results file of schema {SCHEMA}. Run `affekt compare` again.")
+        try:
+            value["predictions"] = [Prediction(**row) for row in value["predictions"]]
+            return cls(**value)
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path}: a results file with missing or unknown parts ({error}).") from None

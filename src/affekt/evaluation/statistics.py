@@ -1,0 +1,322 @@
+"""How sure a score is: intervals, paired differences and tests over songs.
+
+Conventions: the unit is the song, or the artist where artists are known (songs of an artist are drawn together). A
+statistic is computed for each seed, then averaged over seeds, within each resample. Intervals are 95 % BCa unless asked
+otherwise. Every draw comes from a generator made from `seed`, so that the same call gives the same interval.
+
+A statistic is a function of *weights*: how often each song counts. With weights of shape (n_resamples, n_songs), all
+resamples of all encoders, targets and scores are a few matrix products, and all of them see the same resamples, which
+is what pairs the differences. `scipy.stats.bootstrap` computes the same interval (a test compares them) but draws anew
+for every statistic, knows no groups, and copies the songs n_songs times for the jackknife: minutes instead of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+from scipy.stats import t as student_t
+
+from affekt.errors import ShapeError
+from affekt.evaluation.metrics import ratio
+
+N_RESAMPLES = 2000
+CONFIDENCE = 0.95
+SCORES = ("rmse", "mae", "r2", "pearson", "ccc")
+
+# Rows of weights handled at once: bounds memory to a few hundred MB at 50,000 songs.
+_BLOCK = 256
+
+Statistic = Callable[[np.ndarray], np.ndarray]  # weights (rows, n_songs) -> values (rows, ...)
+
+
+class Interval(NamedTuple):
+    """A value with its confidence interval; all three of shape (...), as the statistic returns them.
+
+    `low` and `high` are NaN where some resample leaves the statistic undefined: there are too few songs for one.
+    """
+
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+class Resampled(NamedTuple):
+    """A statistic on all songs, on every bootstrap resample, and with each group of songs left out once.
+
+    Two of them that were drawn with the same songs, groups and seed can be subtracted: `first - second`.
+    """
+
+    observed: np.ndarray  # (...)
+    resamples: np.ndarray  # (n_resamples, ...)
+    jackknife: np.ndarray  # (n_groups, ...)
+
+    def __sub__(self, other: Resampled) -> Resampled:
+        return Resampled(*(mine - theirs for mine, theirs in zip(self, other, strict=True)))
+
+    def select(self, *index: int | slice) -> Resampled:
+        """The part of the statistic at `index`."""
+        return Resampled(*(values[(..., *index)] for values in self))
+
+    def interval(self, confidence: float = CONFIDENCE) -> Interval:
+        """The bias-corrected and accelerated (BCa) interval.
+
+        Source: Efron (1987), Journal of the American Statistical Association 82(397):171-185.
+        """
+        observed = self.observed.ravel()
+        resamples, jackknife = (v.reshape(len(v), -1) for v in (self.resamples, self.jackknife))
+        columns = [_bca(observed[k], resamples[:, k], jackknife[:, k], confidence) for k in range(len(observed))]
+        bounds = np.array(columns).reshape(*self.observed.shape, 2)
+        return Interval(self.observed, bounds[..., 0], bounds[..., 1])
+
+
+def bootstrap_interval(
+    statistic: Statistic,
+    n_songs: int,
+    groups: Sequence[Any] | None = None,
+    n_resamples: int = N_RESAMPLES,
+    confidence: float = CONFIDENCE,
+    *,
+    seed: int,
+) -> Interval:
+    """A statistic with its BCa bootstrap interval over songs.
+
+    Args:
+        statistic: weights (rows, n_songs) -> values (rows, ...); `weighted_scores` makes one from predictions.
+        n_songs: how many songs there are.
+        groups: a label for each song (its artist); songs with the same label are drawn together. None: each by itself.
+        n_resamples: how many resamples to draw.
+        confidence: between 0 and 1.
+        seed: of the generator.
+
+    Returns:
+        Value, low and high, each of the shape that the statistic has for one row. With a single group, or songs so
+        few that a resample leaves the statistic undefined, low and high are NaN.
+
+    Raises:
+        ShapeError: fewer than two songs, or not one group label for each song.
+    """
+    return bootstrap(statistic, n_songs, groups, n_resamples, seed=seed).interval(confidence)
+
+
+def paired_difference(
+    first: Statistic,
+    second: Statistic,
+    n_songs: int,
+    groups: Sequence[Any] | None = None,
+    n_resamples: int = N_RESAMPLES,
+    confidence: float = CONFIDENCE,
+    *,
+    seed: int,
+) -> Interval:
+    """`first - second` with its BCa interval, both computed on the same resamples. Arguments: `bootstrap_interval`."""
+    return bootstrap_interval(lambda w: first(w) - second(w), n_songs, groups, n_resamples, confidence, seed=seed)
+
+
+def bootstrap(
+    statistic: Statistic,
+    n_songs: int,
+    groups: Sequence[Any] | None = None,
+    n_resamples: int = N_RESAMPLES,
+    *,
+    seed: int,
+) -> Resampled:
+    """A statistic on resamples of songs and with each group left out. Arguments and errors: `bootstrap_interval`."""
+    members = _group_index(n_songs, groups)
+    drawn = _resample_weights(members, n_resamples, np.random.default_rng(seed))
+    return Resampled(
+        statistic(np.ones((1, n_songs)))[0],
+        np.concatenate([statistic(weights) for weights in drawn]),
+        np.concatenate([statistic(weights) for weights in _leave_one_out_weights(members)]),
+    )
+
+
+def weighted_scores(y_true: np.ndarray, y_pred: np.ndarray) -> Statistic:
+    """The scores named in `SCORES` as a function of song weights, averaged over seeds.
+
+    They equal those of `affekt.evaluation.metrics` on the songs repeated as often as their weight says, and are
+    computed from weighted sums instead.
+
+    Args:
+        y_true: annotations, shape (n_songs, n_targets).
+        y_pred: predictions, shape (n_seeds, n_songs, n_targets).
+
+    Returns:
+        Function of weights (rows, n_songs) -> (rows, n_scores, n_targets). NaN where undefined.
+
+    Raises:
+        ShapeError: the shapes do not fit each other.
+    """
+    y_true, y_pred = np.asarray(y_true, dtype=float), np.asarray(y_pred, dtype=float)
+    if y_pred.ndim != 3 or y_pred.shape[1:] != y_true.shape:
+        raise ShapeError(
+            f"y_true has shape {y_true.shape}, y_pred {y_pred.shape}; they must be (n_songs, n_targets) and "
+            "(n_seeds, n_songs, n_targets). Give a single seed as y_pred[None]."
+        )
+    # Sums of squares lose their digits far from zero, so everything is measured from the overall means.
+    centre, centre_pred = y_true.mean(axis=0), y_pred.mean(axis=1, keepdims=True)
+    true = np.broadcast_to(y_true - centre, y_pred.shape)
+    pred, error = y_pred - centre_pred, y_pred - y_true
+    sums = np.stack([true, pred, true**2, pred**2, true * pred, error**2, np.abs(error)])
+    by_song = np.moveaxis(sums, 2, 0)  # (n_songs, n_sums, n_seeds, n_targets)
+    shift = (centre_pred - centre)[:, 0]  # (n_seeds, n_targets)
+    smallest = _smallest_variance(y_true[None], true), _smallest_variance(y_pred, pred)
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        totals = weights @ by_song.reshape(len(by_song), -1) / weights.sum(axis=1, keepdims=True)
+        means = np.moveaxis(totals.reshape(len(weights), *by_song.shape[1:]), 1, 0)
+        return _scores_of_means(means, shift, smallest).mean(axis=-2)  # (rows, n_scores, n_seeds, n_targets) -> seeds
+
+    return statistic
+
+
+def verdict_words(interval: tuple[float, float]) -> str:
+    """What a paired difference (first minus second, higher is better) says: from its interval alone.
+
+    Args:
+        interval: low and high.
+
+    Returns:
+        "better" where the whole interval is above 0, "worse" where it is below, else "no difference shown".
+    """
+    low, high = interval
+    return "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+
+
+def sign_flip_test(
+    differences: np.ndarray, groups: Sequence[Any] | None = None, n_permutations: int = 9999, *, seed: int
+) -> np.ndarray:
+    """Permutation test that paired differences have mean 0: were the two encoders' names exchanged at random?
+
+    Args:
+        differences: first minus second, for instance of squared errors, shape (n_songs, ...).
+        groups: songs with the same label change sign together.
+        n_permutations: how many random sign patterns are compared with the observed one.
+        seed: of the generator.
+
+    Returns:
+        Two-sided p, shape (...), never below 1 / (n_permutations + 1).
+
+    Raises:
+        ShapeError: fewer than two songs, or not one group label for each song.
+    """
+    values = np.asarray(differences, dtype=float)
+    members = _group_index(len(values), groups)
+    flat = values.reshape(len(values), -1)
+    sums = np.zeros((members.max() + 1, flat.shape[1]))
+    np.add.at(sums, members, flat)
+    rng = np.random.default_rng(seed)
+    n_extreme = np.zeros(flat.shape[1])
+    # Rounding must not make a pattern that equals the observed one count as smaller.
+    bar = np.abs(sums.sum(axis=0)) - 1e-9 * np.abs(sums).sum(axis=0)
+    for n_rows in _block_sizes(n_permutations):
+        signs = rng.integers(0, 2, size=(n_rows, len(sums))) * 2.0 - 1.0
+        n_extreme += (np.abs(signs @ sums) >= bar).sum(axis=0)
+    return ((n_extreme + 1) / (n_permutations + 1)).reshape(values.shape[1:])
+
+
+def corrected_resampled_t_test(differences: np.ndarray, n_train: float, n_test: float) -> np.ndarray:
+    """Test over folds that a difference of scores is 0, corrected for the overlap of the training sets.
+
+    Args:
+        differences: first minus second, one score for each fold (and repetition), shape (n_folds, ...).
+        n_train: songs that a fold trains on, on average.
+        n_test: songs that a fold is scored on, on average.
+
+    Returns:
+        Two-sided p, shape (...). NaN with fewer than two folds, or where all differences are the same.
+
+    Source: Nadeau & Bengio (2003), Machine Learning 52:239-281.
+    """
+    values = np.asarray(differences, dtype=float)
+    if len(values) < 2 or not n_train > 0:
+        return np.full(values.shape[1:], np.nan)
+    variance = np.where(np.ptp(values, axis=0) == 0, 0.0, values.var(axis=0, ddof=1))
+    statistic = ratio(values.mean(axis=0), np.sqrt((1 / len(values) + n_test / n_train) * variance))
+    return 2 * student_t.sf(np.abs(statistic), df=len(values) - 1)
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """P values adjusted for having asked all these questions at once; NaN stays NaN and does not count as one.
+
+    Source: Holm (1979), Scandinavian Journal of Statistics 6(2):65-70.
+    """
+    p_values = np.asarray(p_values, dtype=float)
+    asked = np.flatnonzero(~np.isnan(p_values))
+    order = asked[np.argsort(p_values[asked], kind="stable")]
+    stepped = np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1))
+    adjusted = np.full(p_values.shape, np.nan)
+    adjusted[order] = np.minimum(stepped, 1)
+    return adjusted
+
+
+def _bca(observed: float, resamples: np.ndarray, jackknife: np.ndarray, confidence: float) -> tuple[float, float]:
+    undefined = np.isnan(observed) or np.isnan(resamples).any() or np.isnan(jackknife).any()
+    if undefined or len(jackknife) < 2:
+        return np.nan, np.nan
+    below = (np.mean(resamples < observed) + np.mean(resamples <= observed)) / 2
+    smallest = 0.5 / len(resamples)  # an observed value beyond every resample would shift the interval to infinity
+    bias = ndtri(np.clip(below, smallest, 1 - smallest))
+    influence = jackknife.mean() - jackknife
+    acceleration = float(ratio(np.sum(influence**3), 6 * np.sum(influence**2) ** 1.5))
+    z = bias + ndtri(np.array([1 - confidence, 1 + confidence]) / 2)
+    # No influence at all (a perfect score) leaves 0/0: nothing to accelerate.
+    levels = ndtr(bias + z / (1 - np.nan_to_num(acceleration) * z))
+    low, high = np.quantile(resamples, levels)
+    return float(low), float(high)
+
+
+def _group_index(n_songs: int, groups: Sequence[Any] | None) -> np.ndarray:
+    """The number of each song's group, shape (n_songs,), in 0 .. n_groups - 1."""
+    if n_songs < 2:
+        raise ShapeError(f"{n_songs} song(s); an interval or a test needs at least two.")
+    if groups is None:
+        return np.arange(n_songs)
+    if len(groups) != n_songs:
+        raise ShapeError(f"{len(groups)} group labels for {n_songs} songs; give one for each song.")
+    numbers: dict[Any, int] = {}
+    return np.array([numbers.setdefault(group, len(numbers)) for group in groups])
+
+
+def _resample_weights(members: np.ndarray, n_resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    n_groups = int(members.max()) + 1
+    for n_rows in _block_sizes(n_resamples):
+        drawn = rng.integers(n_groups, size=(n_rows, n_groups)) + n_groups * np.arange(n_rows)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=n_rows * n_groups).reshape(n_rows, n_groups)
+        yield counts[:, members].astype(float)  # (n_rows, n_songs)
+
+
+def _leave_one_out_weights(members: np.ndarray) -> Iterator[np.ndarray]:
+    n_groups = int(members.max()) + 1
+    if n_groups == 1:
+        yield np.ones((1, len(members)))  # leaving out the only group leaves nothing; `interval` gives NaN
+        return
+    for start in range(0, n_groups, _BLOCK):
+        left_out = np.arange(start, min(start + _BLOCK, n_groups))
+        yield (members != left_out[:, None]).astype(float)
+
+
+def _block_sizes(total: int) -> Iterator[int]:
+    for start in range(0, total, _BLOCK):
+        yield min(_BLOCK, total - start)
+
+
+def _smallest_variance(values: np.ndarray, centred: np.ndarray) -> np.ndarray:
+    """Below this, a variance from sums is rounding and the column constant, shape (n_seeds or 1, n_targets)."""
+    offset = 1e-20 * np.abs(values).max(axis=1) ** 2
+    return np.maximum(offset, 1e-14 * np.abs(centred).max(axis=1) ** 2)
+
+
+def _scores_of_means(means: np.ndarray, shift: np.ndarray, smallest: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Scores from weighted means of the seven sums, each (rows, n_seeds, n_targets) -> (rows, n_scores, ...)."""
+    true, pred, true_sq, pred_sq, product, error_sq, error_abs = means
+    var_true, var_pred = true_sq - true**2, pred_sq - pred**2
+    var_true = np.where(var_true > smallest[0], var_true, 0.0)
+    var_pred = np.where(var_pred > smallest[1], var_pred, 0.0)
+    covariance = np.where((var_true > 0) & (var_pred > 0), product - true * pred, 0.0)
+    pearson = ratio(covariance, np.sqrt(var_true * var_pred))
+    concordance = ratio(2 * covariance, var_true + var_pred + (pred - true + shift) ** 2)
+    r2 = 1 - ratio(error_sq, var_true)
+    return np.stack([np.sqrt(error_sq), error_abs, r2, np.clip(pearson, -1, 1), concordance], axis=1)

@@ -1,0 +1,171 @@
+"""From songs to activations at the cut: read from the store, or decode, run the prefix, store.
+
+Decoding runs ahead in threads (libsndfile and soxr release the interpreter's lock), the prefix in the calling thread.
+One broken song never ends a run: it is named with its reason and the rest goes on. Every finished song is stored at
+once, so whatever stops an extraction, the next one continues there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from affekt.audio.clips import ClipPlan
+from affekt.audio.decode import decode
+from affekt.data.base import Song
+from affekt.digest import digest
+from affekt.encoders.base import Cut, Encoder, LookupEncoder
+from affekt.errors import AudioError
+from affekt.features.store import Store
+
+#: Songs decoded ahead of the encoder; bounds memory, whatever the number of songs.
+AHEAD = 4
+DTYPE = np.float16
+
+
+@dataclass
+class Features:
+    """Activations of one encoder at one cut.
+
+    Attributes:
+        arrays: song id to (n_clips, ...), mapped from the store.
+        skipped: song id to the reason why there is nothing.
+        keys: song id to the key in the store; empty where embeddings are looked up.
+        seconds: song id to the time its extraction took, whenever that was; decoding included.
+        n_reused: how many were in the store already.
+    """
+
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    n_reused: int = 0
+
+    @property
+    def n_extracted(self) -> int:
+        """How many were computed now."""
+        return len(self.seconds) - self.n_reused
+
+
+def extract(
+    encoder: Encoder,
+    cut: Cut,
+    songs: Sequence[Song],
+    plan: ClipPlan,
+    store: Store,
+    advance: Callable[[], None] = lambda: None,
+) -> Features:
+    """Activations of `songs`, from the store where they are, computed and stored where they are not.
+
+    Args:
+        encoder: whose prefix to run.
+        cut: where the prefix ends.
+        songs: those that `encoder.missing` names are skipped with its reason.
+        plan: which clips of a song to take.
+        store: where activations lie; not used by encoders that look embeddings up.
+        advance: called once for each song, for a progress bar.
+
+    Raises:
+        StorageError: the store cannot be written to.
+    """
+    features = Features(skipped=encoder.missing(songs))
+    served = [song for song in songs if song.id not in features.skipped]
+    if isinstance(encoder, LookupEncoder):
+        features.arrays = {song.id: encoder.lookup(song) for song in served}
+        for _ in songs:
+            advance()
+        return features
+    settings = prefix_settings(encoder, cut, plan)
+    for song, source in _ahead(served, lambda song: _source(song, settings, encoder, plan, store)):
+        try:
+            found = source()
+            if found.clips is not None:
+                _compute(encoder, cut, song, found, store)
+            else:
+                features.n_reused += 1
+            features.keys[song.id] = found.key
+            features.arrays[song.id] = store.get(found.key)
+            features.seconds[song.id] = float(store.about(found.key).get("seconds", "nan"))
+        except AudioError as error:
+            features.skipped[song.id] = str(error)
+        advance()
+    return features
+
+
+def prefix_settings(encoder: Encoder, cut: Cut, plan: ClipPlan) -> dict[str, object]:
+    """Everything but the audio that determines activations: what the store's key is made of."""
+    return {**encoder.settings(), "cut": cut.index, "clips": plan, "dtype": np.dtype(DTYPE).name}
+
+
+def store_key(audio_path: Path, settings: dict[str, object]) -> str:
+    """The key for one file: its bytes and the settings."""
+    try:
+        with audio_path.open("rb") as file:
+            audio = hashlib.file_digest(file, "blake2b").hexdigest()
+    except OSError as error:
+        raise AudioError(f"{audio_path}: cannot be read ({error.strerror}).") from None
+    return digest({"audio": audio, **settings})
+
+
+@dataclass
+class _Source:
+    """A key, and the clips to compute its value from; None where the store holds it."""
+
+    key: str
+    clips: np.ndarray | None
+    decode_s: float
+
+
+def _source(song: Song, settings: dict[str, object], encoder: Encoder, plan: ClipPlan, store: Store) -> _Source:
+    assert song.audio_path is not None and encoder.spec.sample_rate_hz is not None  # `missing` has seen to it
+    key = store_key(song.audio_path, settings)
+    if key in store:
+        return _Source(key, None, 0.0)
+    start = time.perf_counter()
+    audio = decode(song.audio_path, encoder.spec.sample_rate_hz)
+    try:
+        clips = plan.cut(audio, encoder.spec.sample_rate_hz)
+    except AudioError as error:
+        raise AudioError(f"{song.audio_path}: {error}") from None
+    return _Source(key, clips, time.perf_counter() - start)
+
+
+def _compute(encoder: Encoder, cut: Cut, song: Song, source: _Source, store: Store) -> None:
+    start = time.perf_counter()
+    assert source.clips is not None
+    value = encoder.activations(source.clips, cut)
+    if not np.isfinite(value).all():
+        raise AudioError(f"{song.audio_path}: {encoder.spec.name} gives values that are not finite for this song.")
+    limit = float(np.finfo(DTYPE).max)  # a descriptor in Hz squared, say, must not become an infinity
+    value = np.clip(value, -limit, limit).astype(DTYPE)
+    seconds = source.decode_s + time.perf_counter() - start
+    about = {"encoder": encoder.spec.name, "song": song.id, "cut": cut.name, "seconds": f"{seconds:.4f}"}
+    store.put(source.key, value, about)
+
+
+def _ahead(
+    songs: Sequence[Song], work: Callable[[Song], _Source], n_threads: int = 2
+) -> Iterator[tuple[Song, Callable[[], _Source]]]:
+    """Each song with a way to wait for its source, `AHEAD` of them in preparation at any time."""
+    with ThreadPoolExecutor(n_threads, thread_name_prefix="decode") as pool:
+        queue: deque[tuple[Song, Future[_Source]]] = deque()
+        remaining = iter(songs)
+        try:
+            for song in remaining:
+                queue.append((song, pool.submit(work, song)))
+                if len(queue) > AHEAD:
+                    first, future = queue.popleft()
+                    yield first, future.result
+            while queue:
+                first, future = queue.popleft()
+                yield first, future.result
+        finally:
+            for _, future in queue:
+                future.cancel()

@@ -1,0 +1,119 @@
+"""The prefix store: activations at the cut, computed once, found again by what made them.
+
+A key is the hash of everything that determines the value: audio bytes, encoder, weights, preprocessing, clips, cut,
+dtype, code version. Change one and the key is another, so nothing is ever silently stale. A value is one safetensors
+file, written under a temporary name and renamed: presence means done, an interrupted extraction resumes, and several
+processes may share a store. The header of each file says what it holds.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
+
+from affekt.errors import StorageError
+from affekt.files import atomic
+
+_TENSOR = "activations"
+_DTYPES = {"F16": np.float16, "F32": np.float32}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stored value, as listed by `Store.entries`."""
+
+    key: str
+    path: Path
+    n_bytes: int
+    about: dict[str, str]
+
+
+class Store:
+    """Arrays by key in a folder.
+
+    Args:
+        root: the folder; made when the first value is written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def path(self, key: str) -> Path:
+        """Where the value of `key` lies, whether or not it is there."""
+        return self.root / key[:2] / f"{key}.safetensors"
+
+    def __contains__(self, key: str) -> bool:
+        return self.path(key).is_file()
+
+    def put(self, key: str, value: np.ndarray, about: Mapping[str, str]) -> None:
+        """Store `value` (float16 or float32) with a description.
+
+        Raises:
+            StorageError: the folder cannot be written to, or the disk is full; nothing half-written remains.
+        """
+        with atomic(self.path(key)) as temporary:
+            temporary.write_bytes(save({_TENSOR: np.ascontiguousarray(value)}, metadata=dict(about)))
+
+    def get(self, key: str) -> np.ndarray:
+        """The value of `key`, mapped from the file and read only where it is touched.
+
+        Raises:
+            StorageError: the file is missing or damaged; the message says how to mend it.
+        """
+        path = self.path(key)
+        try:
+            header, offset = _header(path)
+            entry = header[_TENSOR]
+            shape, dtype = tuple(entry["shape"]), np.dtype(_DTYPES[entry["dtype"]])
+            if path.stat().st_size != offset + int(np.prod(shape)) * dtype.itemsize:
+                raise ValueError("wrong length")
+            if 0 in shape:
+                return np.zeros(shape, dtype)
+            return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape)
+        except (OSError, ValueError, KeyError) as error:
+            raise StorageError(f"{path}: missing or damaged ({error}). Delete the file and run again.") from None
+
+    def about(self, key: str) -> dict[str, str]:
+        """The description stored with `key`."""
+        return _about(self.path(key))
+
+    def entries(self) -> Iterator[Entry]:
+        """All values in the store; damaged files are listed with an empty description."""
+        for path in sorted(self.root.glob("??/*.safetensors")):
+            yield Entry(path.stem, path, path.stat().st_size, _about(path))
+
+    def clear(self, encoder: str | None = None) -> int:
+        """Delete the values of one encoder, or the whole store, and what crashed writers left.
+
+        Returns:
+            how many values were deleted.
+        """
+        doomed = [entry for entry in self.entries() if encoder in (None, entry.about.get("encoder"))]
+        for entry in doomed:
+            entry.path.unlink(missing_ok=True)
+        if encoder is None:
+            for folder in self.root.glob("??"):
+                shutil.rmtree(folder, ignore_errors=True)
+        return len(doomed)
+
+
+def _header(path: Path) -> tuple[dict[str, dict], int]:
+    """The JSON header of a safetensors file, and where the data begins."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > 1_000_000:
+            raise ValueError("no safetensors header")
+        return json.loads(file.read(length)), 8 + length
+
+
+def _about(path: Path) -> dict[str, str]:
+    try:
+        return dict(_header(path)[0].get("__metadata__", {}))
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,311 @@
+"""Training the suffix and the heads on stored activations, with Lightning: checkpoints, resume, mixed precision, GPUs.
+
+An epoch reads activations at the cut and nothing else: no audio is decoded and no frozen layer runs. Shuffling and
+dropout are seeded by run and epoch, so a fit that was interrupted and resumed gives the numbers of one that was not.
+The epoch with the lowest validation loss is kept. Units: losses are of standardised labels, per clip.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from affekt.encoders.base import Cut, Encoder
+from affekt.files import storage_errors
+from affekt.training.heads import Standardise, build_head
+from affekt.training.losses import founding_loss
+from affekt.training.table import ClipTable, Fitted, Standardiser, Task
+
+#: Parameters that take no weight decay, by the last part of their name (`facts` of state-space models).
+NO_DECAY = ("A_log", "D")
+#: One half of the triangle of the cyclic schedule, in epochs.
+HALF_CYCLE_EPOCHS = 2
+
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train; the experiment file's `head`, `training` and `loss` for one encoder."""
+
+    head: str
+    epochs: int
+    batch_size: int
+    lr: float
+    max_lr: float
+    weight_decay: float
+    schedule: str
+    grad_clip: float
+    precision: str
+    accelerator: str
+    devices: int | str
+    loss: dict[str, Any]
+
+
+def fit_suffix(
+    task: Task,
+    encoder: Encoder,
+    cut: Cut,
+    recipe: Recipe,
+    folder: Path,
+    on_epoch: Callable[[int], None] = lambda epoch: None,
+) -> Fitted:
+    """Train what stands behind the cut, and the heads, on one fold; predict its test songs.
+
+    Args:
+        task: clips, labels, fold, seed.
+        encoder: gives a fresh suffix.
+        cut: where the suffix begins.
+        recipe: how to train.
+        folder: for checkpoints. An unfinished fit in it is resumed; a finished one leaves `best.safetensors`.
+        on_epoch: called with the number of finished epochs.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C; the last finished epoch is kept in `folder`.
+        StorageError: `folder` cannot be written to.
+    """
+    start = time.perf_counter()
+    with torch.random.fork_rng(devices=[]), _quiet(), storage_errors(folder):
+        torch.manual_seed(task.seed)
+        labels = Standardiser.fit(task.y(task.fold.train))
+        model = Regressor(encoder.suffix(cut), encoder.spec.embedding_dim, labels.mean.size, recipe, task.seed)
+        model.standardise.learn(_embed(model, ClipSet.of(task, task.fold.train, labels)))
+        best = ModelCheckpoint(folder, "best", monitor="validation_loss", save_last=True, enable_version_counter=False)
+        trainer = _trainer(recipe, [best, _Epochs(on_epoch)], folder)
+        _run(trainer, model, task, labels, folder)
+        kept = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
+        model.load_state_dict(kept["state_dict"])
+        history = _history(model, int(kept["epoch"]))
+        predictions = _predict(model, task, labels)
+        _keep(model, folder)
+    return Fitted(
+        predictions,
+        history,
+        n_trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        training_s=time.perf_counter() - start,
+        chosen={"epoch": int(kept["epoch"]) + 1},
+    )
+
+
+class Regressor(lightning.LightningModule):
+    """Suffix, standardisation, head: activations (batch, ...) to standardised values (batch, n_targets)."""
+
+    def __init__(self, suffix: nn.Module | None, dim: int, n_targets: int, recipe: Recipe, seed: int) -> None:
+        super().__init__()
+        self.suffix = suffix if suffix is not None else nn.Identity()
+        self.standardise = Standardise(dim)
+        self.head = build_head(recipe.head, dim, n_targets)
+        self.recipe = recipe
+        self.seed = seed
+        self.epochs: list[dict[str, float]] = []
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """Standardised predictions, (batch, n_targets)."""
+        return self.head(self.standardise(self.suffix(activations)))
+
+    def on_train_epoch_start(self) -> None:
+        """Seed dropout and augmentation by run and epoch: a resumed fit draws what an unbroken one would."""
+        torch.manual_seed(int(np.random.SeedSequence([self.seed, self.current_epoch]).generate_state(1)[0]))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        """Loss of one batch of clips."""
+        return self._log_losses("train", batch)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        """Loss of one batch of validation clips."""
+        self._log_losses("validation", batch)
+
+    def on_train_epoch_end(self) -> None:
+        """Note the epoch's figures."""
+        names = ("train_mse", "train_loss", "validation_mse", "validation_loss")
+        figures = {name: float(self.trainer.callback_metrics[name]) for name in names}
+        self.epochs.append({"epoch": self.current_epoch + 1, **figures})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the history with the weights, so that a resumed fit has all of it."""
+        checkpoint["epochs"] = self.epochs
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the history."""
+        self.epochs = list(checkpoint["epochs"])
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, and the founding cyclic schedule."""
+        recipe = self.recipe
+        trained = [(name, p) for name, p in self.named_parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for n, p in trained if n.rsplit(".", 1)[-1] not in NO_DECAY]},
+            {"params": [p for n, p in trained if n.rsplit(".", 1)[-1] in NO_DECAY], "weight_decay": 0.0},
+        ]
+        groups = [group for group in groups if group["params"]]
+        optimizer = torch.optim.AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay)
+        if recipe.schedule == "constant":
+            return optimizer
+        steps = max(1, HALF_CYCLE_EPOCHS * int(self.trainer.num_training_batches))
+        cyclic = torch.optim.lr_scheduler.CyclicLR(
+            optimizer, recipe.lr, recipe.max_lr, step_size_up=steps, mode="triangular2", cycle_momentum=False
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cyclic, "interval": "step"}}
+
+    def _log_losses(self, side: str, batch: tuple[Tensor, Tensor]) -> Tensor:
+        activations, target = batch
+        prediction = self(activations).float()
+        loss = founding_loss(prediction, target, **self.recipe.loss)
+        mse = nn.functional.mse_loss(prediction, target)
+        figures = {f"{side}_loss": loss.detach(), f"{side}_mse": mse.detach()}
+        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=len(target), sync_dist=True)
+        return loss
+
+
+class ClipSet(Dataset[tuple[Tensor, Tensor]]):
+    """Clips of some songs with the standardised labels of their song; fetched a whole batch at a time."""
+
+    def __init__(self, table: ClipTable, rows: np.ndarray, labels: np.ndarray) -> None:
+        self._table = table
+        self._rows = rows
+        self._labels = torch.from_numpy(labels.astype(np.float32))
+
+    @classmethod
+    def of(cls, task: Task, songs: tuple[str, ...], labels: Standardiser) -> ClipSet:
+        """The clips of `songs`."""
+        rows, song = task.table.rows(songs)
+        return cls(task.table, rows, labels.apply(task.y(songs))[song])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """Activations (batch, ...) in single precision and labels (batch, n_targets)."""
+        activations = torch.from_numpy(self._table.gather(self._rows[indices])).float()
+        return activations, self._labels[indices]
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """One clip; Lightning asks for it in distributed runs only."""
+        activations, labels = self.__getitems__([index])
+        return activations[0], labels[0]
+
+
+class EpochShuffle(Sampler[int]):
+    """An order of clips that depends on seed and epoch alone."""
+
+    def __init__(self, n: int, seed: int) -> None:
+        self._n = n
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        yield from np.random.default_rng([self._seed, self._epoch]).permutation(self._n).tolist()
+
+    def __len__(self) -> int:
+        return self._n
+
+
+class _Epochs(Callback):
+    def __init__(self, on_epoch: Callable[[int], None]) -> None:
+        self._on_epoch = on_epoch
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        self._on_epoch(trainer.current_epoch + 1)
+
+
+def _trainer(recipe: Recipe, callbacks: list[Callback], folder: Path) -> lightning.Trainer:
+    return lightning.Trainer(
+        max_epochs=recipe.epochs,
+        accelerator=recipe.accelerator,
+        devices=recipe.devices,
+        precision=recipe.precision,
+        gradient_clip_val=recipe.grad_clip or None,
+        callbacks=callbacks,
+        default_root_dir=folder,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def _run(trainer: lightning.Trainer, model: Regressor, task: Task, labels: Standardiser, folder: Path) -> None:
+    train = ClipSet.of(task, task.fold.train, labels)
+    size = model.recipe.batch_size
+    loaders = (
+        DataLoader(train, size, sampler=EpochShuffle(len(train), task.seed), collate_fn=_as_is),
+        DataLoader(ClipSet.of(task, task.fold.validation, labels), size, collate_fn=_as_is),
+    )
+    last = folder / "last.ckpt"
+    try:
+        trainer.fit(model, *loaders, ckpt_path=last if last.is_file() else None, weights_only=True)
+    except SystemExit as stop:  # Lightning's answer to Ctrl-C; it also mutes the signal
+        import signal
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from stop
+
+
+def _as_is(batch: Any) -> Any:
+    return batch if isinstance(batch, tuple) else torch.utils.data.default_collate(batch)
+
+
+def _embed(model: Regressor, clips: ClipSet) -> Tensor:
+    """Embeddings of all clips by the untrained suffix, (n_clips, dim)."""
+    model.eval()
+    with torch.inference_mode():
+        found = [model.suffix(activations) for activations, _ in DataLoader(clips, 64, collate_fn=_as_is)]
+    model.train()
+    return torch.cat(found).clone()
+
+
+def _predict(model: Regressor, task: Task, labels: Standardiser) -> dict[str, np.ndarray]:
+    """Song-level predictions of the test fold: the mean over a song's clips, on the data set's scale."""
+    model.eval()
+    songs = task.fold.test
+    rows, song = task.table.rows(songs)
+    clips = ClipSet(task.table, rows, np.zeros((len(rows), labels.mean.size)))
+    with torch.inference_mode():
+        by_clip = torch.cat([model(activations) for activations, _ in DataLoader(clips, 64, collate_fn=_as_is)])
+    sums = np.zeros((len(songs), labels.mean.size))
+    np.add.at(sums, song, labels.undo(by_clip.double().numpy()))
+    means = sums / np.bincount(song, minlength=len(songs))[:, None]
+    return dict(zip(songs, means, strict=True))
+
+
+def _history(model: Regressor, best: int) -> list[dict[str, Any]]:
+    return [{**epoch, "best": epoch["epoch"] == best + 1} for epoch in model.epochs]
+
+
+def _keep(model: Regressor, folder: Path) -> None:
+    """Replace Lightning's checkpoints by the best weights as safetensors."""
+    from safetensors.torch import save_file
+
+    from affekt.files import atomic
+
+    with atomic(folder / "best.safetensors") as temporary:
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, temporary)
+    for name in ("best.ckpt", "last.ckpt"):
+        (folder / name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back Lightning's advice on worker processes and loggers, which does not apply to stored activations."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+        yield

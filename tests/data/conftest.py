@@ -1,0 +1,149 @@
+"""Small copies of DEAM, written in the layout and with the padding of the real one."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+PER_SONG = Path("DEAM_Annotations/annotations/annotations averaged per song")
+STATIC = PER_SONG / "song_level"
+DYNAMIC = PER_SONG / "dynamic (per second annotations)"
+AUDIO = Path("DEAM_audio/MEMD_audio")
+FIRST_FILE = "static_annotations_averaged_songs_1_2000.csv"
+SECOND_FILE = "static_annotations_averaged_songs_2000_2058.csv"
+
+
+@dataclass
+class SmallDeam:
+    """A copy of DEAM with few songs, and the truth behind it.
+
+    Attributes:
+        truth: (valence, arousal) by song id, as they should come out with labels="corrected".
+        std: their standard deviations.
+        exchanged: ids whose columns stand exchanged in the static file.
+    """
+
+    root: Path
+    truth: dict[int, tuple[float, float]]
+    std: dict[int, tuple[float, float]]
+    exchanged: set[int] = field(default_factory=set)
+
+    def as_written(self, song: int) -> tuple[float, float]:
+        valence, arousal = self.truth[song]
+        return (arousal, valence) if song in self.exchanged else (valence, arousal)
+
+    def std_as_written(self, song: int) -> tuple[float, float]:
+        valence, arousal = self.std[song]
+        return (arousal, valence) if song in self.exchanged else (valence, arousal)
+
+    @property
+    def first_file(self) -> Path:
+        return self.root / STATIC / FIRST_FILE
+
+    @property
+    def second_file(self) -> Path:
+        return self.root / STATIC / SECOND_FILE
+
+    @property
+    def dynamic_files(self) -> tuple[Path, Path]:
+        return self.root / DYNAMIC / "valence.csv", self.root / DYNAMIC / "arousal.csv"
+
+
+def make_deam(
+    root: Path,
+    n_2013: int = 30,
+    n_2014: int = 30,
+    n_2015: int = 12,
+    exchanged: Callable[[int], bool] = lambda song: song <= 1000,
+    seed: int = 0,
+) -> SmallDeam:
+    """Write the annotations of a small copy; ids have gaps, as the real ones do."""
+    rng = np.random.default_rng(seed)
+    ids = [*range(2, 2 + 3 * n_2013, 3), *range(1001, 1001 + 2 * n_2014, 2), *range(2001, 2001 + n_2015)]
+    gaussian = rng.multivariate_normal([5, 5], [[1.3, 0.8], [0.8, 1.6]], size=len(ids)).clip(1, 9).round(1)
+    spread = rng.uniform(0.3, 2.5, size=(len(ids), 2)).round(2)
+    copy = SmallDeam(
+        root,
+        {song: (float(v), float(a)) for song, (v, a) in zip(ids, gaussian, strict=True)},
+        {song: (float(v), float(a)) for song, (v, a) in zip(ids, spread, strict=True)},
+        {song for song in ids if exchanged(song)},
+    )
+    write_static(copy)
+    write_dynamic(copy, rng)
+    return copy
+
+
+def write_static(copy: SmallDeam) -> None:
+    (copy.root / STATIC).mkdir(parents=True, exist_ok=True)
+    first = ["song_id, valence_mean, valence_std, arousal_mean, arousal_std"]
+    second = [
+        "song_id, valence_mean, valence_std, valence_ max_mean, valence_max_std, valence_min_mean, valence_min_std, "
+        "arousal_mean, arousal_std, arousal_max_mean, arousal_max_std, arousal_min_mean, arousal_min_std"
+    ]
+    for song in copy.truth:
+        (v, a), (v_std, a_std) = copy.as_written(song), copy.std_as_written(song)
+        if song <= 2000:
+            first.append(f"{song:7d}, {v:11.5g} , {v_std:11.5g}, {a:11.5g} , {a_std:11.5g}")
+        else:
+            extra = "             8.6 ,            0.49,             1.4 ,            1.02"
+            second.append(f"{song:7d}, {v:11.5g} , {v_std:11.5g}, {extra}, {a:11.5g} , {a_std:11.5g}, {extra}")
+    copy.first_file.write_text("\n".join(first) + "\n")
+    if len(second) > 1:
+        copy.second_file.write_text("\n".join(second) + "\n")
+
+
+def write_dynamic(copy: SmallDeam, rng: np.random.Generator) -> None:
+    """Two samples a second on the scale -1 to 1; lines end where the song does, some with empty cells behind it."""
+    (copy.root / DYNAMIC).mkdir(parents=True, exist_ok=True)
+    header = "song_id," + ",".join(f"sample_{15000 + 500 * i}ms" for i in range(20))
+    for target, path in enumerate(copy.dynamic_files):
+        lines = [header]
+        for song, truth in copy.truth.items():
+            n = 20 if song > 2000 else 10
+            samples = (truth[target] - 5) / 4 + rng.normal(0, 0.05, size=n)
+            lines.append(",".join([str(song), *(f"{value:.6f}" for value in samples), *[""] * (song % 3)]))
+        path.write_text("\n".join(lines) + "\n")
+
+
+def write_audio(root: Path, songs: Sequence[int], folder: Path = AUDIO, suffix: str = ".mp3") -> list[Path]:
+    """A tenth of a second of a tone for each song."""
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    paths = []
+    for song in songs:
+        path = root / folder / f"{song}{suffix}"
+        sf.write(path, 0.1 * np.sin(np.arange(4410) * (0.01 + song * 1e-4)), 44100)
+        paths.append(path)
+    return paths
+
+
+def write_mark(root: Path, **more: object) -> None:
+    """The mark of a generated copy."""
+    mark = {"synthetic": True, "note": "Synthetic music with simulated ratings."} | more
+    (root / "SYNTHETIC.json").write_text(json.dumps(mark))
+
+
+def write_folder(root: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:
+    """An AudioFolder: metadata.csv and, for each plain name in its first column, a short sound."""
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    for row in rows:
+        name = str(row[0])
+        if name.endswith(".wav") and ".." not in name and not name.startswith("missing"):
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            sf.write(path, np.zeros(160), 16000)
+    return root
+
+
+@pytest.fixture
+def small_deam(tmp_path: Path) -> SmallDeam:
+    """A copy as it is distributed: the 2013 part exchanged."""
+    return make_deam(tmp_path / "deam")

@@ -1,0 +1,142 @@
+"""Comparisons made of seeded random numbers: the shape of a real one, in a hundredth of a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from affekt.evaluation.results import Prediction, Results
+
+GENRES = ("Rock", "Jazz", "Classical", "Electronic")
+
+
+def make_results(
+    n_songs: int = 40,
+    noise: dict[str, float] | None = None,
+    targets: tuple[str, ...] = ("valence", "arousal"),
+    seeds: tuple[int, ...] = (0, 1),
+    n_folds: int = 4,
+    synthetic: bool = False,
+    ceiling: tuple[float, ...] | None = None,
+    seed: int = 0,
+) -> Results:
+    """A comparison of encoders whose predictions are the annotation, shrunk, plus noise of the given spread.
+
+    An encoder called "mean" predicts the mean of the other folds. One whose name ends in "-closed" has no epochs.
+    """
+    rng = np.random.default_rng(seed)
+    noise = {"wav2vec2-base": 0.7, "mambavision-s": 0.5} if noise is None else noise
+    latent = rng.multivariate_normal(
+        np.zeros(len(targets)), 0.5 * np.eye(len(targets)) + 0.5 * np.ones((len(targets),) * 2), size=n_songs
+    )
+    y_true = np.clip(5 + 1.2 * latent, 1, 9)
+    folds = rng.permutation(np.arange(n_songs) % n_folds)
+    songs = [_song(number, rng) for number in range(n_songs)]
+    predictions = []
+    for label, spread in noise.items():
+        for run in seeds:
+            y_pred = _predict(label, y_true, folds, spread, rng)
+            predictions += [
+                Prediction(label, run, int(folds[i]), songs[i]["id"], target, float(y_true[i, t]), float(y_pred[i, t]))
+                for i in range(n_songs)
+                for t, target in enumerate(targets)
+            ]
+    trained = [label for label in noise if label != "mean" and not label.endswith("-closed")]
+    return Results(
+        dataset={
+            "name": "demo" if synthetic else "deam",
+            "scale": [1.0, 9.0],
+            "synthetic": synthetic,
+            "notes": ["Labels: corrected."],
+            "ceiling": None if ceiling is None else list(ceiling),
+            "n_songs": n_songs,
+        },
+        targets=list(targets),
+        encoders=[_encoder(label) for label in noise],
+        songs=songs,
+        predictions=predictions,
+        history=[row for label in trained for run in seeds for f in range(n_folds) for row in _epochs(label, run, f, rng)],
+        cost=[_cost(label, number) for number, label in enumerate(noise)],
+        skipped=[{"song_id": "9999", "path": "audio/9999.mp3", "reason": "decodes to silence"}],
+        run={
+            "experiment": {"name": "demo", "split": {"kind": "kfold", "folds": n_folds}, "seeds": list(seeds)},
+            "fingerprint": "0123456789abcdef",
+            "versions": {"affekt": "0.1.0", "numpy": np.__version__},
+            "machine": {"cpu_count": 2, "platform": "Linux"},
+            "started": "2026-11-22T10:00:00+00:00",
+        },
+    )
+
+
+def _song(number: int, rng: np.random.Generator) -> dict[str, Any]:
+    known = number % 5 != 0
+    return {
+        "id": str(number + 2),
+        "title": f"Song {number}" if known else None,
+        "artist": f"Artist {rng.integers(0, 12)}" if known else None,
+        "genre": GENRES[int(rng.integers(len(GENRES)))],
+        "part": None,
+    }
+
+
+def _predict(label: str, y_true: np.ndarray, folds: np.ndarray, spread: float, rng: np.random.Generator) -> np.ndarray:
+    if label == "mean":
+        return np.stack([y_true[folds != fold].mean(axis=0) for fold in folds])
+    return 5 + 0.7 * (y_true - 5) + rng.normal(0, spread, y_true.shape)
+
+
+def _encoder(label: str) -> dict[str, Any]:
+    return {
+        "label": label,
+        "name": label,
+        "input": "none" if label == "mean" else "waveform",
+        "weights": "random weights" if "nano" in label else "none" if label == "mean" else f"{label}@a1b2c3d",
+        "licence": "apache-2.0",
+        "embedding_dim": 768,
+        "n_parameters": 0 if label == "mean" else 94_000_000,
+        "n_trainable": 0 if label == "mean" else 1538,
+        "sample_rate_hz": 16000,
+        "freeze": "all",
+        "cut": None,
+        "head": "ridge" if label.endswith("-closed") else "mlp",
+        "clips": {"count": 6, "length_s": 5.0},
+    }
+
+
+def _epochs(label: str, seed: int, fold: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    n_epochs = int(rng.integers(8, 14))
+    train = 0.3 + 0.8 * np.exp(-np.arange(n_epochs) / 4) + rng.normal(0, 0.01, n_epochs)
+    validation = 0.5 + 0.5 * np.exp(-np.arange(n_epochs) / 3) + rng.normal(0, 0.03, n_epochs)
+    return [
+        {
+            "encoder": label,
+            "seed": seed,
+            "fold": fold,
+            "epoch": epoch + 1,
+            "train_mse": float(train[epoch]),
+            "validation_mse": float(validation[epoch]),
+            "train_loss": float(train[epoch]) + 0.05,
+            "validation_loss": float(validation[epoch]) + 0.05,
+            "best": bool(epoch == int(np.argmin(validation))),
+        }
+        for epoch in range(n_epochs)
+    ]
+
+
+def _cost(label: str, number: int) -> dict[str, Any]:
+    return {
+        "encoder": label,
+        "n_parameters": 0 if label == "mean" else 94_000_000 // (number + 1),
+        "extraction_s_per_song": None if label == "mean" else 0.4 * (number + 1),
+        "n_extracted": 30,
+        "n_reused": 10,
+        "training_s": 12.5 * (number + 1),
+    }
+
+
+@pytest.fixture
+def comparison() -> Callable[..., Results]:
+    return make_results

@@ -1,0 +1,74 @@
+import io
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from affekt.evaluation.scores import score
+from affekt.report.terminal import print_table
+
+NOISE = {"mean": 0.0, "wav2vec2-base": 0.9, "mambavision-s": 0.4, "precomputed:some/very/long/path/embeddings.csv": 0.7}
+
+
+def printed(results, width=80, terminal=True, styled=False):
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=terminal, color_system="standard" if styled else None, no_color=False
+    )
+    print_table(results, console)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("targets", [("valence", "arousal"), ("tension",), ("a", "b", "c", "d", "e")])
+def test_table_fits_eighty_columns_and_shows_every_number(comparison, targets):
+    results = comparison(noise=NOISE, targets=targets)
+    text = printed(results)
+    assert max(map(len, text.splitlines())) <= 80
+    for _, row in results.table().iterrows():
+        assert f"{row['r2']:z.2f} [{row['r2_low']:z.2f}, {row['r2_high']:z.2f}]" in text
+        assert f"{row['rmse']:.2f}" in text
+
+
+def test_best_of_each_target_is_bold(comparison):
+    text = printed(comparison(noise=NOISE), styled=True)
+    assert text.count("\x1b[1mmambavision-s") == 2
+    assert "\x1b[1mwav2vec2-base" not in text
+
+
+def test_verdicts_and_notes_follow_the_table(comparison):
+    results = comparison(noise=NOISE)
+    results.encoders.append({"label": "broken"})
+    text = printed(results, width=400)
+    assert "Valence: mambavision-s has the highest R²" in text
+    assert "without a score: broken" in text
+
+
+def test_synthetic_music_is_called_so_on_a_terminal_and_in_a_pipe(comparison):
+    results = comparison(synthetic=True)
+    assert "synthetic music" in printed(results)
+    assert all("synthetic music" in line for line in printed(results, terminal=False).splitlines()[1:])
+    assert "synthetic" not in printed(comparison())
+
+
+def test_a_pipe_gets_tab_separated_full_numbers(comparison):
+    results = comparison(noise=NOISE)
+    text = printed(results, terminal=False)
+    found = pd.read_csv(io.StringIO(text), sep="\t")
+    expected = results.table()
+    assert list(found.columns) == list(expected.columns)
+    pd.testing.assert_frame_equal(found, expected.round(4), check_dtype=False, check_exact=False, atol=1e-4)
+
+
+def test_labels_with_markup_are_printed_as_they_are(comparison):
+    text = printed(comparison(noise={"[red]evil[/red]": 0.5, "plain": 0.6}))
+    assert "[red]evil[/red]" in text.replace("\n", "")
+
+
+def test_undefined_numbers_are_dashes(comparison):
+    results = comparison(noise={"mean": 0.0}, n_folds=2)
+    results.predictions = [p._replace(y_pred=5.0) for p in results.predictions]
+    assert "–" in printed(results)
+
+
+def test_scored_results_are_not_scored_again(comparison):
+    results = comparison()
+    assert printed(score(results)) == printed(results)
