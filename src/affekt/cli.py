@@ -56,6 +56,8 @@ def compare(
 
     Stopped with Ctrl-C or by a crash, the same command goes on where it was.
     """
+    from rich.console import Console
+
     from affekt.config import load_experiment
     from affekt.experiment import remarks, run_experiment
     from affekt.features.store import Store
@@ -66,7 +68,7 @@ def compare(
     settings = load_experiment(experiment, overrides or [])
     results, folder = run_experiment(settings, out, Store(store) if store else None, quiet)
     report_path = write_report(results, folder / "report.html")
-    print_table(results)
+    print_table(results, Console(highlight=False))
     for remark in remarks(results):
         console().print(remark, soft_wrap=True)
     console().print(f"Report: {report_path}", soft_wrap=True)
@@ -78,6 +80,8 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Where to write; report.html beside the results by default.")] = None,
 ) -> None:
     """Rebuild report and table from results.json alone; needs neither torch nor the data."""
+    from rich.console import Console
+
     from affekt.evaluation.results import Results
     from affekt.progress import console
     from affekt.report import write_report
@@ -86,7 +90,7 @@ def report(
     path = run / "results.json" if run.is_dir() else run
     results = Results.load(path)
     target = write_report(results, out or path.parent / "report.html")
-    print_table(results)
+    print_table(results, Console(highlight=False))
     console().print(f"Report: {target}", soft_wrap=True)
 
 
@@ -117,7 +121,9 @@ def data(
     from affekt.data.inspect import inspect
 
     found = inspect(name, root, labels, targets.split(",") if targets else None)
-    typer.echo(json.dumps(found.as_dict(), indent=1, ensure_ascii=False) if as_json else "\n".join(found.lines()))
+    typer.echo(
+        json.dumps(found.as_dict(), indent=1, ensure_ascii=False) if as_json else "\n".join(found.summary_lines())
+    )
 
 
 @app.command(epilog=_examples("affekt cache", "affekt cache --clear wav2vec2-nano", "affekt cache --clear all --yes"))

@@ -229,7 +229,7 @@ def _checked(experiment: Experiment, source: str) -> Experiment:
         if titles.count(encoder.title) > 1:
             found.append(f'{where} = "{encoder.title}": named twice. Tell them apart with `label`.')
         if encoder.head == "ridge" and encoder.freeze != "all":
-            found.append(f'{where}: head "ridge" is a closed form and trains no layer, but freeze = "{encoder.freeze}".')
+            found.append(f'{where}: head "ridge" is a closed form, but freeze = "{encoder.freeze}" trains layers.')
         if encoder.training.lr > encoder.training.max_lr:
             found.append(f"{where}: training.lr = {encoder.training.lr} is above max_lr = {encoder.training.max_lr}.")
     if len(set(experiment.seeds)) < len(experiment.seeds):
@@ -247,7 +247,7 @@ def _override(value: dict[str, Any], override: str) -> None:
     *parents, last = path.strip().split(".")
     here: Any = value
     for depth, key in enumerate(parents):
-        here = _step(here, key, override, parents[depth + 1 :] + [last])
+        here = _step(here, key, override, [*parents[depth + 1 :], last])
     try:
         new = yaml.safe_load(text)
     except yaml.YAMLError:

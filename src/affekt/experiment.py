@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from affekt.audio.clips import ClipPlan
-from affekt.config import EncoderSection, Experiment
+from affekt.config import EncoderSection, Experiment, parse_experiment
 from affekt.data import Dataset, load_dataset
 from affekt.data.base import named
 from affekt.data.splits import Split, draw_split, verify
@@ -39,7 +39,18 @@ from affekt.training.table import ClipTable, Fitted, Task
 #: Fewer songs than this cannot be split into anything that deserves a score.
 MIN_SONGS = 10
 #: Packages whose version can change a number.
-PACKAGES = ("affekt", "numpy", "scipy", "scikit-learn", "soundfile", "soxr", "torch", "transformers", "lightning", "librosa")
+PACKAGES = (
+    "affekt",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "soundfile",
+    "soxr",
+    "torch",
+    "transformers",
+    "lightning",
+    "librosa",
+)
 
 
 @dataclass
@@ -59,7 +70,11 @@ class Contender:
 
 
 def run_experiment(
-    experiment: Experiment, out: Path | None = None, store: Store | None = None, quiet: bool = False
+    experiment: Experiment,
+    out: Path | None = None,
+    store: Store | None = None,
+    quiet: bool = False,
+    dataset: Dataset | None = None,
 ) -> tuple[Results, Path]:
     """Run a comparison, or finish one that was stopped.
 
@@ -68,6 +83,7 @@ def run_experiment(
         out: the run folder; `runs/<name>-<fingerprint>` by default.
         store: where activations lie; the user's cache by default.
         quiet: no progress bars.
+        dataset: songs that are already loaded; `experiment.dataset` says which to load otherwise.
 
     Returns:
         the results, and the run folder with run.json, split.json, results.json, folds/ and checkpoints/.
@@ -77,7 +93,9 @@ def run_experiment(
         KeyboardInterrupt: on Ctrl-C; finished songs and folds are kept.
     """
     started = time.time()
-    dataset = open_dataset(experiment, quiet)
+    dataset = dataset or open_dataset(experiment)
+    if experiment.permute_labels:
+        dataset = permuted(dataset, experiment.seeds[0])
     contenders = enter(experiment, dataset, quiet)
     folder = claim_folder(experiment, dataset, out)
     listen(contenders, dataset, store or Store(cache_home() / "store"), quiet)
@@ -91,8 +109,38 @@ def run_experiment(
     return results, folder
 
 
-def open_dataset(experiment: Experiment, quiet: bool = False) -> Dataset:
-    """Load the songs; shuffle their labels if the experiment is a control."""
+def compare(
+    dataset: Dataset,
+    encoders: Sequence[str | dict[str, Any]],
+    folds: int = 5,
+    seeds: int = 1,
+    out: Path | None = None,
+    store: Store | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> Results:
+    """Compare encoders on songs that are already loaded.
+
+    Args:
+        dataset: from `load_dataset`, or made of your own `Song` records.
+        encoders: names, or mappings as in the experiment file.
+        folds: how many.
+        seeds: how many; 0, 1, 2, ...
+        out: the run folder; `runs/<name>-<fingerprint>` by default.
+        store: where activations lie; the user's cache by default.
+        quiet: no progress bars.
+        settings: further keys of the experiment file, such as `freeze="last1"` or `head="mlp"`.
+
+    Raises:
+        AffektError: as `run_experiment`.
+    """
+    value = {"name": dataset.name, "split": {"folds": folds}, "seeds": list(range(seeds)), **settings}
+    experiment = parse_experiment({**value, "encoders": list(encoders)})
+    return run_experiment(experiment, out, store, quiet, dataset)[0]
+
+
+def open_dataset(experiment: Experiment) -> Dataset:
+    """Load the songs that the experiment names."""
     section = experiment.dataset
     options: dict[str, Any] = {"root": section.root.expanduser() if section.root else None}
     if section.name in ("deam", "demo"):
@@ -101,8 +149,7 @@ def open_dataset(experiment: Experiment, quiet: bool = False) -> Dataset:
         options["targets"] = section.targets
     if section.name == "demo" and section.n_songs is not None:
         options["n_songs"] = section.n_songs
-    dataset = load_dataset(section.name, **options)
-    return permuted(dataset, experiment.seeds[0]) if experiment.permute_labels else dataset
+    return load_dataset(section.name, **options)
 
 
 def permuted(dataset: Dataset, seed: int) -> Dataset:
@@ -170,7 +217,7 @@ def listen(contenders: Sequence[Contender], dataset: Dataset, store: Store, quie
         title = f"listening: {contender.title}"
         with bar(title, len(dataset), quiet or not contender.encoder.needs_audio) as advance:
             contender.features = extract(
-                contender.encoder, contender.cut, dataset.songs, contender.plan, store, lambda go=advance: go(1)
+                contender.encoder, contender.cut, dataset.songs, contender.plan, store, advance
             )
 
 

@@ -20,7 +20,9 @@ def test_one_clip_lies_in_the_centre() -> None:
     assert ClipPlan(count=1).starts(45.0) == pytest.approx([20])
 
 
-@pytest.mark.parametrize(("duration_s", "n_clips"), [(0.5, 1), (4.9, 1), (5, 1), (9.99, 1), (10, 2), (29.9, 5), (30, 6)])
+@pytest.mark.parametrize(
+    ("duration_s", "n_clips"), [(0.5, 1), (4.9, 1), (5, 1), (9.99, 1), (10, 2), (29.9, 5), (30, 6)]
+)
 def test_a_short_song_gives_fewer_clips(duration_s: float, n_clips: int) -> None:
     assert len(ClipPlan().starts(duration_s)) == n_clips
 

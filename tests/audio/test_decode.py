@@ -62,9 +62,7 @@ def half(path: Path) -> Path:
 @pytest.mark.parametrize("n_channels", [1, 2, 6])
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 44_100, 96_000])
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "FLOAT"])
-def test_a_sine_keeps_frequency_and_amplitude(
-    tmp_path: Path, subtype: str, rate_hz: int, n_channels: int
-) -> None:
+def test_a_sine_keeps_frequency_and_amplitude(tmp_path: Path, subtype: str, rate_hz: int, n_channels: int) -> None:
     path = tmp_path / "tone.wav"
     soundfile.write(path, tone(rate_hz, n_channels=n_channels), rate_hz, subtype=subtype)
     audio = decode(path, 16_000)
@@ -130,6 +128,15 @@ def test_an_mp3_of_variable_bit_rate_without_length_header_is_read_to_its_end(tm
     assert len(bare) == pytest.approx(len(whole), abs=4_000)  # encoder delay and padding are unknown now
     loud = np.sqrt(np.mean(bare[-32_000:-8_000] ** 2))
     assert loud == pytest.approx(np.sqrt(np.mean(whole[-32_000:-8_000] ** 2)), rel=0.05)
+
+
+def test_a_xing_tag_without_a_count_is_no_length_header(tmp_path: Path) -> None:
+    path = write_mp3(tmp_path / "vbr.mp3", varied(44_100, 12.0), 44_100, mode="VARIABLE")
+    whole = decode(path, 16_000)
+    data = bytearray(path.read_bytes())
+    data[max(data.find(b"Xing"), data.find(b"Info")) + 7] &= ~1
+    path.write_bytes(data)
+    assert len(decode(path, 16_000)) == pytest.approx(len(whole), abs=4_000)
 
 
 def test_tags_around_an_mp3_without_length_header_are_not_a_cut(tmp_path: Path) -> None:
@@ -258,7 +265,9 @@ def test_a_length_that_no_memory_can_hold(tmp_path: Path) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(data=st.binary(max_size=600), head=st.sampled_from([b"", b"RIFF", b"fLaC", b"OggS", b"ID3\x03", b"\xff\xfb\x90"]))
+@given(
+    data=st.binary(max_size=600), head=st.sampled_from([b"", b"RIFF", b"fLaC", b"OggS", b"ID3\x03", b"\xff\xfb\x90"])
+)
 def test_no_bytes_raise_anything_but_an_audio_error(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, head: bytes
 ) -> None:
@@ -272,13 +281,17 @@ def test_no_bytes_raise_anything_but_an_audio_error(
 
 
 def test_decoding_and_cutting_do_not_load_torch() -> None:
-    code = "import affekt.audio.decode, affekt.audio.clips, affekt.audio.descriptors, sys; print('torch' in sys.modules)"
+    code = (
+        "import affekt.audio.decode, affekt.audio.clips, affekt.audio.descriptors, sys; print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("AFFEKT_TEST_DATA" not in os.environ, reason="AFFEKT_TEST_DATA does not name a folder of real songs")
+@pytest.mark.skipif(
+    "AFFEKT_TEST_DATA" not in os.environ, reason="AFFEKT_TEST_DATA does not name a folder of real songs"
+)
 def test_real_songs_pass_whole_and_fail_halved(tmp_path: Path) -> None:
     songs = sorted(Path(os.environ["AFFEKT_TEST_DATA"]).rglob("*.mp3"))
     assert songs

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -141,6 +142,13 @@ def write_folder(root: Path, header: Sequence[str], rows: Sequence[Sequence[obje
             path.parent.mkdir(parents=True, exist_ok=True)
             sf.write(path, np.zeros(160), 16000)
     return root
+
+
+@pytest.fixture(scope="session")
+def copies() -> SimpleNamespace:
+    """The makers of small data sets, for tests that need another than the default copy."""
+    makers = (make_deam, write_static, write_audio, write_mark, write_folder)
+    return SimpleNamespace(**{maker.__name__: maker for maker in makers})
 
 
 @pytest.fixture

@@ -72,9 +72,7 @@ def test_songs_that_one_encoder_lacks_are_left_out_for_all_and_named():
     results.predictions = [p for p in results.predictions if not (p.encoder == "poor" and p.song_id in ("s3", "s7"))]
     table = score_table(results)
     assert (table["n_songs"] == 58).all()
-    assert table.attrs["notes"] == [
-        "Scored on the 58 songs common to all encoders, of 60 predicted (poor lacks 2)."
-    ]
+    assert table.attrs["notes"] == ["Scored on the 58 songs common to all encoders, of 60 predicted (poor lacks 2)."]
     ids, y_true, y_pred = results.arrays("good", 0)
     rows = [i for i, song in enumerate(ids) if song not in ("s3", "s7")]
     one_seed = score(results).y_pred["good"][0]
@@ -130,6 +128,18 @@ def test_headline_says_who_is_better_where_the_interval_does():
     lines = headline(comparison(n_songs=150, mean=0, good=0.3, poor=0.9))
     assert len(lines) == 2 and lines[0].startswith("Valence: good has the highest R², 0.")
     assert "It is better than the next, poor, by +0." in lines[0]
+    assert "no difference shown" not in lines[0]
+
+
+def test_headline_speaks_of_the_mean_once():
+    for line in headline(comparison(mean=0, good=0.3)):
+        assert line.endswith("Better than always guessing the mean: good.") and line.count("mean") == 1
+
+
+def test_headline_names_a_few_and_counts_the_rest():
+    noise = {f"e{i}": 0.2 + 0.1 * i for i in range(9)}
+    assert all("It is better than" in line or "also better than" in line for line in headline(comparison(**noise)))
+    assert all(len(line) < 400 for line in headline(comparison(mean=0, **noise)))
 
 
 def test_headline_claims_nothing_that_the_interval_does_not_show():
@@ -174,7 +184,7 @@ def test_r2_of_each_fold_is_against_its_own_mean():
     ids, y_true, y_pred = results.arrays("good", 0)
     chosen = [i for i in range(len(ids)) if i % 3 == 1]
     expected = metrics.r2(y_true=y_true[chosen], y_pred=y_pred[chosen])
-    np.testing.assert_allclose(score(results).fold_r2("good")[1], expected)
+    np.testing.assert_allclose(score(results).fold_r2("good")[0, 1], expected)
 
 
 @pytest.mark.filterwarnings("error")
@@ -183,3 +193,43 @@ def test_two_songs_and_five_targets_are_scored_without_intervals():
     table = score_table(results)
     assert len(table) == 10 and table["r2"].notna().all() and table["r2_low"].isna().all()
     assert all("no difference shown" in line for line in headline(results))
+
+
+def own_splits(results, kind):
+    """Each seed with a split of its own: other folds, or other test songs altogether."""
+    rng = np.random.default_rng(5)
+    n_songs = len(results.songs)
+    order = {seed: rng.permutation(n_songs) for seed in results.seeds}
+    fold = {(seed, f"s{i}"): int(place % 3) for seed in order for place, i in enumerate(order[seed])}
+    predictions = [p._replace(fold=fold[p.seed, p.song_id]) for p in results.predictions]
+    if kind == "holdout":
+        predictions = [p._replace(fold=0) for p in predictions if p.fold == 0]
+    results.predictions = predictions
+    return results
+
+
+def test_folds_of_each_seed_are_its_own():
+    results = own_splits(comparison(good=0.3, poor=0.9), "kfold")
+    found = score(results).fold_r2("good")
+    assert sorted(found) == [(seed, fold) for seed in (0, 1) for fold in (0, 1, 2)]
+    for (seed, fold), r2 in found.items():
+        rows = [p for p in results.predictions if (p.encoder, p.seed, p.fold) == ("good", seed, fold)]
+        valence = sorted((p.song_id, p.y_true, p.y_pred) for p in rows if p.target == "valence")
+        y_true, y_pred = np.array([row[1:] for row in valence]).T[:, :, None]
+        assert r2[0] == pytest.approx(metrics.r2(y_true=y_true, y_pred=y_pred)[0])
+
+
+def test_seeds_that_test_other_songs_are_each_scored_on_their_own():
+    results = own_splits(comparison(mean=0, good=0.3, poor=0.9), "holdout")
+    table = score_table(results).set_index(["encoder", "target"])
+    runs = [results.arrays("good", seed) for seed in (0, 1)]
+    by_seed = [metrics.evaluate(y_true=y_true, y_pred=y_pred) for _, y_true, y_pred in runs]
+    for name, column in (("r2", "r2"), ("rmse", "rmse"), ("spearman", "spearman"), ("concordance", "ccc")):
+        np.testing.assert_allclose(table.loc["good", column], np.mean([v[name] for v in by_seed], axis=0))
+    tested = set(runs[0][0]) | set(runs[1][0])
+    assert 20 < len(tested) < 40
+    assert (table["n_songs"] == len(tested)).all()
+    assert table.attrs["notes"] == [f"Each seed tested songs of its own: 20 on average, {len(tested)} in all."]
+    assert table.loc["good", "r2_low"].notna().all()
+    pairs = score(results).pairs()
+    assert pairs[["p_songs", "p_folds"]].notna().all(axis=None)

@@ -50,6 +50,18 @@ def test_weighted_scores_are_the_plain_metrics_on_repeated_songs(n_songs, n_seed
             np.testing.assert_allclose(values, expected, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
+def test_a_seed_is_scored_on_the_songs_that_it_tested():
+    y_true, y_pred = songs(30, 2)
+    tested = np.arange(30) < 20, np.arange(30) >= 10
+    masked = np.stack([np.where(chosen[:, None], pred, np.nan) for chosen, pred in zip(tested, y_pred, strict=True)])
+    found = weighted_scores(y_true, masked)(np.ones((1, 30)))[0]
+    for values, plain in zip(found, PLAIN, strict=True):
+        by_seed = [plain(y_true=y_true[c], y_pred=pred[c]) for c, pred in zip(tested, y_pred, strict=True)]
+        np.testing.assert_allclose(values, np.mean(by_seed, axis=0), rtol=1e-9)
+    only_untested = (np.arange(30) < 5).astype(float)[None]
+    assert np.isnan(weighted_scores(y_true, masked)(only_untested)).all()
+
+
 def test_weighted_scores_keep_their_digits_far_from_zero():
     y_true, y_pred = songs()
     ones = np.ones((1, len(y_true)))

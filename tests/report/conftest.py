@@ -58,7 +58,9 @@ def make_results(
         encoders=[_encoder(label) for label in noise],
         songs=songs,
         predictions=predictions,
-        history=[row for label in trained for run in seeds for f in range(n_folds) for row in _epochs(label, run, f, rng)],
+        history=[
+            row for label in trained for run in seeds for f in range(n_folds) for row in _epochs(label, run, f, rng)
+        ],
         cost=[_cost(label, number) for number, label in enumerate(noise)],
         skipped=[{"song_id": "9999", "path": "audio/9999.mp3", "reason": "decodes to silence"}],
         run={

@@ -12,7 +12,11 @@ NOISE = {"mean": 0.0, "wav2vec2-base": 0.9, "mambavision-s": 0.4, "precomputed:s
 
 def printed(results, width=80, terminal=True, styled=False):
     console = Console(
-        file=io.StringIO(), width=width, force_terminal=terminal, color_system="standard" if styled else None, no_color=False
+        file=io.StringIO(),
+        width=width,
+        force_terminal=terminal,
+        color_system="standard" if styled else None,
+        no_color=False,
     )
     print_table(results, console)
     return console.file.getvalue()

@@ -55,7 +55,7 @@ class ClipPlan:
         """
         if not duration_s >= MIN_SONG_S:
             raise AudioError(
-                f"the song is {duration_s:.2f} s long; at least {MIN_SONG_S} s are needed. Remove it or use a longer one."
+                f"the song is {duration_s:.2f} s long; at least {MIN_SONG_S} s are needed. Remove it or lengthen it."
             )
         return self._spread(duration_s, self.length_s)
 

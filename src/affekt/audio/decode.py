@@ -57,12 +57,23 @@ def decode(path: Path, sample_rate_hz: int) -> np.ndarray:
 
 
 def _read_mono(file: soundfile.SoundFile) -> np.ndarray:
-    """All frames, mixed down; a dot product is twice as fast as a mean over channels."""
-    weights = np.full(file.channels, 1 / file.channels, dtype=np.float32)
+    """All frames, mixed down, shape (n_frames,)."""
     blocks = []
     while len(block := file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):  # (frames, channels)
-        blocks.append(block @ weights if file.channels > 1 else block[:, 0])
+        blocks.append(_mixed_down(block))
     return blocks[0] if len(blocks) == 1 else np.concatenate([np.zeros(0, np.float32), *blocks])
+
+
+def _mixed_down(block: np.ndarray) -> np.ndarray:
+    """The mean over channels. Adding columns is fifty times faster than `mean(axis=1)`.
+
+    A matrix product would be as fast on an idle machine, but it wakes all of BLAS's threads, which costs ten times the
+    product itself where several songs are decoded side by side.
+    """
+    mono = block[:, 0]
+    for channel in range(1, block.shape[1]):
+        mono = mono + block[:, channel]
+    return mono * np.float32(1 / block.shape[1]) if block.shape[1] > 1 else mono
 
 
 def _check_is_file(path: Path) -> None:

@@ -12,6 +12,7 @@ every finite clip, silence included.
 
 from __future__ import annotations
 
+import itertools
 from types import ModuleType
 
 import numpy as np
@@ -161,8 +162,7 @@ def _spectral_shape(power: np.ndarray, sample_rate_hz: int) -> list[np.ndarray]:
     """Centroid, bandwidth, rolloff (Hz) and flatness (dB) of the power spectrum."""
     hz = np.linspace(0, sample_rate_hz / 2, power.shape[2], dtype=np.float32)
     share = power / np.maximum(power.sum(axis=2, keepdims=True), AMIN)  # (n, time, bin), sums to 1
-    moments = share.reshape(-1, len(hz)) @ np.stack([hz, hz**2], axis=1)  # (n * time, 2)
-    centroid, square = np.split(moments.reshape(*power.shape[:2], 2), 2, axis=2)
+    centroid, square = (np.einsum("ntb,b->nt", share, weights)[..., None] for weights in (hz, hz**2))
     bandwidth = np.sqrt(np.maximum(square - centroid**2, 0))
     reached = np.cumsum(share, axis=2)
     rolloff = hz[np.argmax(reached >= ROLLOFF_SHARE * reached[..., -1:], axis=2)][..., None]
@@ -176,7 +176,7 @@ def _contrast_db(power: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     edges_hz = np.array([0.0, *lowest_hz * 2.0 ** np.arange(N_CONTRAST_BANDS - 1), sample_rate_hz / 2])
     edges = np.rint(edges_hz / sample_rate_hz * N_FFT).astype(int)
     contrasts = []
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in itertools.pairwise(edges):
         band = np.sort(power[..., first : last + 1], axis=2)
         n_bins = max(1, round(CONTRAST_QUANTILE * band.shape[2]))
         contrasts.append(_db(band[..., -n_bins:].mean(axis=2)) - _db(band[..., :n_bins].mean(axis=2)))
@@ -235,7 +235,9 @@ def _rhythm(mel_db: np.ndarray, sample_rate_hz: int) -> np.ndarray:
 def _tempo(onset_db: np.ndarray, frames_per_s: float) -> tuple[np.ndarray, np.ndarray]:
     """Tempo in beats per minute and its autocorrelation in [-1, 1], each (n,); without a pulse `TEMPO_CENTRE_BPM`."""
     n_frames = onset_db.shape[1]
-    centred = onset_db - onset_db.mean(axis=1, keepdims=True)
+    # a pulse that falls between two frames would lose to its half, whose peak is as sharp and on a frame
+    smooth = scipy.signal.convolve(onset_db, [[0.25, 0.5, 0.25]], mode="same", method="direct")
+    centred = smooth - smooth.mean(axis=1, keepdims=True)
     spectrum = np.abs(scipy.fft.rfft(centred, n=2 * n_frames, axis=1)) ** 2
     products = scipy.fft.irfft(spectrum, axis=1)[:, :n_frames]  # (n, lag)
     correlation = products / np.maximum(products[:, :1], 1e-6)

@@ -36,6 +36,7 @@ FROM_A_PIPE = 0x7FFF0000  # sizes from here to 2**32 are what writers put who co
 _CLAIM = re.compile(r"^ *(?:data|SSND|BODY|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _OGG_PAGE_LIMIT = 65_307  # bytes: 27 of header, 255 of segment table, 255 segments of 255
 _OGG_END_OF_STREAM = 0x04
+_XING_HAS_COUNT = 0x01
 # kbit/s by (MPEG-1?, layer) and the index 1 to 14 of the frame header; ISO 11172-3 and 13818-3
 _KBPS = {
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -128,10 +129,12 @@ def _parse_frame(data: bytes, at: int) -> _MpegFrame | None:
 
 
 def _has_length_header(path: Path) -> bool:
+    """Whether the first frame holds a count of frames (Xing and Info may be there without one)."""
     with path.open("rb") as stream:
         stream.seek(_skip_id3(stream))
-        first = stream.read(64)
-    return any(tag in first for tag in (b"Xing", b"Info", b"VBRI"))
+        first = stream.read(64).ljust(128, b"\0")
+    xing = max(first.find(b"Xing"), first.find(b"Info"))
+    return b"VBRI" in first or (xing >= 0 and _XING_HAS_COUNT & first[xing + 7] > 0)
 
 
 def _skip_id3(stream: BinaryIO) -> int:
@@ -155,7 +158,9 @@ def _open_counted(path: Path, file: soundfile.SoundFile) -> soundfile.SoundFile:
             f"{path}: is cut short: its last MPEG frame lacks {n_missing} bytes. Fetch it again or remove it."
         )
     first = _parse_frame(data, start)
-    if first is None or abs(n_frames * first.n_samples - file.frames) <= TOLERANCE_S * file.samplerate:
+    if first is None or first.kind[1] != 3:  # the header exists for layer III alone
+        return file
+    if abs(n_frames * first.n_samples - file.frames) <= TOLERANCE_S * file.samplerate:
         return file
     file.close()
     return soundfile.SoundFile(io.BytesIO(_info_frame(data[start : start + 4], n_frames) + data[start:]))
@@ -197,6 +202,6 @@ def _info_frame(header: bytes, n_frames: int) -> bytes:
     header = bytes([first, second | 1, 9 << 4 | third & 0x0F, fourth])
     mpeg1, mono = second >> 3 & 3 == 3, fourth >> 6 == 3
     n_side_info = (17 if mono else 32) if mpeg1 else (9 if mono else 17)
-    tag = header + bytes(n_side_info) + b"Info" + struct.pack(">II", 1, n_frames)  # 1: the count of frames is present
+    tag = header + bytes(n_side_info) + b"Info" + struct.pack(">II", _XING_HAS_COUNT, n_frames)
     frame = _parse_frame(header, 0)
     return tag.ljust(frame.n_bytes if frame else 0, b"\0")

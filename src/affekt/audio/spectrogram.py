@@ -62,7 +62,8 @@ class LogMel:
 
         Args:
             clips: samples, float32, shape (n, n_samples), at `sample_rate_hz`.
-            height, width: in pixels.
+            height: of the images, in pixels.
+            width: of the images, in pixels.
 
         Returns:
             Images, shape (n, 1, height, width).
@@ -119,7 +120,8 @@ def resize(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
     Args:
         x: shape (n, n_mels, n_frames).
-        height, width: in pixels.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
 
     Returns:
         Shape (n, 1, height, width).

@@ -7,6 +7,7 @@ from typing import Any
 from affekt.data.base import VALENCE_AROUSAL, Dataset, Song
 from affekt.registry import DATASETS
 
+
 def load_dataset(name: str, **options: Any) -> Dataset:
     """Load a registered data set.
 

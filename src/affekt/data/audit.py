@@ -27,7 +27,7 @@ class PartAudit:
     """One part of DEAM.
 
     Attributes:
-        part: "2013", "2014", "2015".
+        part: "2013", "2014", "2015"; "demo" for all songs of a generated copy.
         first_id, last_id: lowest and highest song id.
         n_songs, n_with_audio: songs with labels, and those of them with an audio file.
         agreement: of the static labels as the file has them with the dynamic ones.
@@ -101,7 +101,7 @@ class DeamAudit:
         return plain
 
     def summary_lines(self) -> list[str]:
-        """All findings as text, in lines of at most 120 characters where paths allow."""
+        """All findings as text: tables of fixed width, the verdict last, as one long line."""
         return [
             f"DEAM in {self.root}" + (" (synthetic music)" if self.synthetic else ""),
             f"{self.n_songs} songs with labels, {self.n_with_audio} of them with audio",
@@ -171,7 +171,7 @@ def _leak_chance(n_songs: int, n_of_artist: int, n_test: int) -> float:
 
 
 def _audit_parts(copy: DeamCopy) -> list[PartAudit]:
-    part = [part_of(song) for song in copy.ids.tolist()]
+    part = [_part(song, bool(copy.synthetic)) for song in copy.ids.tolist()]
     found = []
     for name in sorted(set(part)):
         chosen = [i for i, own in enumerate(part) if own == name]
@@ -189,10 +189,14 @@ def _audit_parts(copy: DeamCopy) -> list[PartAudit]:
     return found
 
 
+def _part(song_id: int, synthetic: bool) -> str:
+    return "demo" if synthetic else part_of(song_id)
+
+
 def _audit_ceilings(dataset: Dataset) -> list[CeilingAudit]:
     by_part: dict[str, list[Song]] = {}
     for song in dataset.songs:
-        by_part.setdefault(part_of(int(song.id)), []).append(song)
+        by_part.setdefault(_part(int(song.id), dataset.synthetic), []).append(song)
     ranges = dict(sorted(by_part.items()))
     if {"2013", "2014"} <= ranges.keys():
         ranges["2013 and 2014"] = [*ranges["2013"], *ranges["2014"]]

@@ -44,7 +44,7 @@ LENGTH_S = 45.0
 # ranked them mode, tempo, register, dynamics, articulation, timbre. They had happiness, sadness, peacefulness and
 # fear rated, not valence and arousal: valence follows their happy against sad and scary, arousal the reviewed
 # studies of activity, which name tempo and loudness first.
-_VALENCE_WEIGHTS = (0.60, 0.40, -0.15, 0.15, 0.30, -0.10)
+_VALENCE_WEIGHTS = (0.50, 0.40, -0.15, 0.25, 0.30, -0.10)
 _AROUSAL_WEIGHTS = (-0.10, 0.60, 0.45, 0.35, 0.10, 0.30)
 
 # Chosen so that the labels spread, and the raters disagree, as in DEAM's songs 1 to 2000: standard deviation of the
@@ -107,12 +107,14 @@ class DemoCorpus:
     Attributes:
         songs: in the order of their ids.
         truth: valence and arousal that the cues express, on the scale 1 to 9, shape (n_songs, 2).
-        raters: who rated each song, shape (n_songs, 10).
+        bias: how much higher each simulated rater rates than the truth, shape (60, 2).
+        raters: who rated each song, indices into `bias`, shape (n_songs, 10).
         ratings: whole numbers 1 to 9, shape (n_songs, 10, 2).
     """
 
     songs: tuple[DemoSong, ...]
     truth: np.ndarray
+    bias: np.ndarray
     raters: np.ndarray
     ratings: np.ndarray
 
@@ -135,14 +137,14 @@ class DemoCorpus:
 
     @property
     def ceiling(self) -> tuple[float, float]:
-        """The highest R2 that a perfect model could be expected to reach on these songs, valence and arousal.
+        """The highest R2 that a perfect model can be expected to reach on these songs, valence and arousal.
 
-        Known from the construction: variance over songs of the rating to be expected, over that variance plus the
-        mean error variance of ten ratings' mean.
+        Known from the construction: variance over songs of the label to be expected, over that variance plus the mean
+        error variance of the labels.
         """
-        expected, variance = rating_moments(self.truth)
+        expected, error_variance = label_moments(self.truth, self.bias)
         signal = expected.var(axis=0, ddof=1)
-        valence, arousal = signal / (signal + variance.mean(axis=0) / N_RATERS)
+        valence, arousal = signal / (signal + error_variance.mean(axis=0))
         return float(valence), float(arousal)
 
 
@@ -197,8 +199,11 @@ def draw_corpus(n_songs: int, seed: int) -> DemoCorpus:
     artist_seed, rater_seed, *song_seeds = np.random.SeedSequence(seed).spawn(2 + n_songs)
     songs = _draw_songs(np.random.default_rng(artist_seed), song_seeds)
     truth = true_emotion(np.stack([song.piece.cues.as_row() for song in songs]))
-    raters, ratings = _rate(np.random.default_rng(rater_seed), truth)
-    return DemoCorpus(songs, truth, raters, ratings)
+    rng = np.random.default_rng(rater_seed)
+    bias = rng.normal(0.0, _RATER_BIAS_SD, size=(_POOL, 2))
+    bias -= bias.mean(axis=0)  # what all raters share would shift every label alike: an offset, no disagreement
+    raters, ratings = _rate(rng, truth, bias)
+    return DemoCorpus(songs, truth, bias, raters, ratings)
 
 
 def true_emotion(cues: np.ndarray) -> np.ndarray:
@@ -216,20 +221,29 @@ def true_emotion(cues: np.ndarray) -> np.ndarray:
     return emotion
 
 
-def rating_moments(truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Expectation and variance of a single rating by a rater drawn at random, given the truth; same shape each.
+def label_moments(truth: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Expectation and error variance of a song's label, given its truth and the pool of raters.
 
     Exact: a rating is a normal variable rounded and held within 1 and 9, so each of nine values has a known
-    probability.
+    probability; ten raters are drawn from the pool without replacement (Cochran 1977, Sampling Techniques, 2.6).
+
+    Args:
+        truth: shape (n_songs, 2).
+        bias: shape (n_raters, 2).
+
+    Returns:
+        Both of shape (n_songs, 2).
     """
     from scipy.stats import norm
 
-    values = np.arange(SCALE[0], SCALE[1] + 1)  # (9,)
-    edges = (values[:-1] + 0.5 - truth[..., None]) / np.hypot(_RATER_BIAS_SD, _RATER_NOISE_SD)  # (..., 8)
-    below = norm.cdf(edges)
-    probability = np.diff(below, axis=-1, prepend=0.0, append=1.0)  # (..., 9)
-    expected = probability @ values
-    return expected, probability @ values**2 - expected**2
+    values = np.arange(SCALE[0], SCALE[1] + 1)  # (value,)
+    centre = truth[:, None, :, None] + bias[:, :, None]  # (song, rater, target, 1)
+    below = norm.cdf((values[:-1] + 0.5 - centre) / _RATER_NOISE_SD)
+    probability = np.diff(below, axis=-1, prepend=0.0, append=1.0)  # (song, rater, target, value)
+    expected = probability @ values  # (song, rater, target)
+    within = (probability @ values**2 - expected**2).mean(axis=1)
+    between = expected.var(axis=1, ddof=1) * (1 - N_RATERS / len(bias))
+    return expected.mean(axis=1), (within + between) / N_RATERS
 
 
 # --- drawing ----------------------------------------------------------------------------------------------------
@@ -242,7 +256,7 @@ def _draw_songs(rng: np.random.Generator, song_seeds: Sequence[np.random.SeedSeq
     names = [_artist_name(i) for i in rng.permutation(max(n_artists, len(_FIRST_NAMES) * len(_LAST_NAMES)))]
     habits = rng.standard_normal((n_artists, len(CUE_NAMES)))
     styles = rng.integers(len(STYLES), size=n_artists)
-    timbres = np.exp(0.5 * rng.standard_normal((n_artists, 6)))
+    timbres = np.exp(0.3 * rng.standard_normal((n_artists, 6)))
     # Each artist has a song; the rest fall to artists at random, so that some have several.
     owners = rng.permutation(np.concatenate([np.arange(n_artists), rng.integers(n_artists, size=n_songs - n_artists)]))
     songs = []
@@ -255,7 +269,6 @@ def _draw_songs(rng: np.random.Generator, song_seeds: Sequence[np.random.SeedSeq
         piece = Piece(
             cues=Cues(*cues.tolist()),
             style=style,
-            tonic=int(own.integers(12)),
             timbre=tuple(timbres[artist].tolist()),
             seed=int(own.integers(2**62)),
         )
@@ -263,12 +276,9 @@ def _draw_songs(rng: np.random.Generator, song_seeds: Sequence[np.random.SeedSeq
     return tuple(songs)
 
 
-def _rate(rng: np.random.Generator, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rate(rng: np.random.Generator, truth: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Raters (n_songs, 10) and their ratings (n_songs, 10, 2): truth, the rater's own bias, noise; whole numbers."""
-    bias = rng.normal(0.0, _RATER_BIAS_SD, size=(_POOL, 2))
-    # A bias that all raters share would shift every label alike: no disagreement, but an offset.
-    bias -= bias.mean(axis=0)
-    raters = np.argsort(rng.random((len(truth), _POOL)), axis=1)[:, :N_RATERS]
+    raters = np.argsort(rng.random((len(truth), len(bias))), axis=1)[:, :N_RATERS]
     noise = rng.normal(0.0, _RATER_NOISE_SD, size=(len(truth), N_RATERS, 2))
     ratings = np.clip(np.rint(truth[:, None, :] + bias[raters] + noise), *SCALE).astype(int)
     return raters, ratings
@@ -293,7 +303,7 @@ def _artist_name(i: int) -> str:
 
 def _title(piece: Piece, number: int) -> str:
     mode = "major" if piece.cues.mode > 0 else "minor"
-    return f"{STYLES[piece.style].name} no. {number} in {_KEYS[piece.tonic]} {mode}"
+    return f"{STYLES[piece.style].name} no. {number} in {_KEYS[piece.cues.tonic_midi % 12]} {mode}"
 
 
 # --- the cache --------------------------------------------------------------------------------------------------
@@ -302,7 +312,7 @@ def _title(piece: Piece, number: int) -> str:
 def _check_arguments(n_songs: int, seed: int, labels: str) -> None:
     if isinstance(n_songs, bool) or not isinstance(n_songs, int) or not 2 <= n_songs <= MAX_SONGS:
         raise DataError(
-            f"demo: n_songs = {n_songs!r}; allowed: a whole number from 2 to {MAX_SONGS}. 96 is what the demo is made for."
+            f"demo: n_songs = {n_songs!r}; allowed: a whole number from 2 to {MAX_SONGS}. The demo is made for 96."
         )
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise DataError(f"demo: seed = {seed!r}; allowed: a whole number, 0 or more.")
@@ -425,8 +435,8 @@ def _write_static(path: Path, corpus: DemoCorpus) -> None:
     for song, mean, std in zip(corpus.songs, corpus.labels, corpus.label_std, strict=True):
         values = (mean[0], std[0], mean[1], std[1])
         cells = (f"{round(value, 2):g}" for value in values)
-        padded = ((cell if "." in cell else f"{cell}  ").ljust(4) for cell in cells)
-        lines.append(",".join([f"{song.id:>7}", *(cell.rjust(w) for cell, w in zip(padded, (13, 12) * 2, strict=True))]))
+        padded = [(cell if "." in cell else f"{cell}  ").ljust(4) for cell in cells]
+        lines.append(f"{song.id:>7},{padded[0]:>13},{padded[1]:>12},{padded[2]:>13},{padded[3]:>12}")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

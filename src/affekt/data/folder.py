@@ -187,7 +187,7 @@ def _read_name(table: Table, row: Row, column: str, lines: dict[str, int], mista
     name = posixpath.normpath(cell.replace("\\", "/"))
     if not cell or name == "." or "\0" in name:
         mistakes.add(table.path.name, row.line, f'{column} = "{cell}"; allowed: the path of an audio file')
-    elif name == ".." or name.startswith(("../", "/")) or PureWindowsPath(cell).drive:
+    elif name == ".." or name.startswith(("../", "/")) or PureWindowsPath(cell).is_absolute():
         mistakes.add(
             table.path.name, row.line, f'{column} = "{cell[:80]}" leads out of the folder; allowed: a path within it'
         )
@@ -224,7 +224,7 @@ def _songs(root: Path, table: Table, entries: Sequence[_Entry], group: str | Non
     return tuple(
         Song(
             id=song_id,
-            audio_path=path if (path := root / entry.name).is_file() else None,
+            audio_path=_file(root / entry.name),
             targets=entry.values,
             artist=credits[song_id].artist,
             genre=cell(entry, "genre"),
@@ -233,6 +233,14 @@ def _songs(root: Path, table: Table, entries: Sequence[_Entry], group: str | Non
         )
         for song_id, entry in zip(ids, entries, strict=True)
     )
+
+
+def _file(path: Path) -> Path | None:
+    """`path` if a file is there that may be looked at."""
+    try:
+        return path if path.is_file() else None
+    except OSError:
+        return None  # no permission, or a name longer than the file system takes
 
 
 def _ids(names: Sequence[str]) -> list[str]:

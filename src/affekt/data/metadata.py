@@ -41,7 +41,7 @@ _ARTIST = ("artist", "artist_name")
 _TITLE = ("title", "song title", "track", "song")
 _GENRE = ("genre", "genres")
 
-# The genres of the three years. A cell in the genre column that is none of them is a tag that slipped there.
+# The genres of the three years. In a row whose cells slipped, nothing else is taken for a genre.
 _GENRES = (
     "Blues", "Classical", "Country", "Electronic", "Experimental", "Folk", "Hip-Hop", "Instrumental", "International",
     "Jazz", "Pop", "Rock", "SoulRB", "Spoken", "Acoustic", "Electronic/Fusion", "Groove", "Rap", "Reggae",
@@ -80,7 +80,7 @@ def read_tags(path: Path) -> Credits:
     if tags is None or not hasattr(tags, "get"):
         return Credits()
     first = {name: _tidy(str((_listed(tags, name) or [""])[0])) for name in ("artist", "title", "genre")}
-    return Credits(first["artist"], first["title"], _main_genre(first["genre"] or ""))
+    return Credits(first["artist"], first["title"], _main_genre(first["genre"] or "") or first["genre"])
 
 
 def artist_key(name: str) -> str:
@@ -157,6 +157,8 @@ def _read_row(song_id: str, cells: list[str], columns: Mapping[str, int | None],
 
     # Two cells put together move the genre to the left, unless the published row had made room for it.
     genre = _main_genre(cell("genre", cells)) or _main_genre(cell("genre", whole))
+    if genre is None and len(whole) == len(cells):
+        genre = _tidy(cell("genre", cells))
     title = cell("title", whole)
     if _all_genres(title) and len(whole) < len(cells):
         title = ""  # the spill pushed the title out of the row and the genre into its place

@@ -8,7 +8,7 @@ without a group is a group of its own. `verify` checks all of this again in ever
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -80,12 +80,12 @@ def draw_split(
     n_validation = max(2, round(1 / validation))
     if kind == "holdout":
         rest = np.flatnonzero(~np.isin(np.arange(len(ids)), [*parts[0], *parts[1]]))
-        folds = (_fold(ids, rest, parts[1], parts[0]),)
+        folds = [_fold(ids, rest, parts[1], parts[0])]
     else:
-        folds = tuple(_inner(ids, strata, groups, part, n_validation, rng, dataset.name) for part in parts)
+        folds = [_inner(ids, strata, groups, part, n_validation, rng, dataset.name) for part in parts]
     name = f"{kind}{n_folds if kind == 'kfold' else ''}-{group or 'ungrouped'}-seed{seed}"
     words = f"{kind}, {len(folds)} fold(s), grouped by {group or 'nothing'}, stratified on the quadrant, seed {seed}"
-    return Split(name, words, group, folds)
+    return Split(name, words, group, tuple(folds))
 
 
 def verify(split: Split, dataset: Dataset) -> None:
@@ -188,7 +188,7 @@ def _inner(
     return _fold(ids, np.setdiff1d(rest, validation), validation, test)
 
 
-def _fold(ids: np.ndarray, train: Sequence[int], validation: Sequence[int], test: Sequence[int]) -> Fold:
+def _fold(ids: np.ndarray, train: np.ndarray, validation: np.ndarray, test: np.ndarray) -> Fold:
     train_ids, validation_ids, test_ids = (tuple(ids[np.sort(part)].tolist()) for part in (train, validation, test))
     return Fold(train_ids, validation_ids, test_ids)
 

@@ -42,8 +42,8 @@ class Cues:
 
     @property
     def tempo_bpm(self) -> float:
-        """Beats per minute, 57 to 174."""
-        return float(100.0 * 2 ** (0.4 * self.tempo))
+        """Beats per minute, 50 to 200."""
+        return float(100.0 * 2 ** (0.5 * self.tempo))
 
     @property
     def loudness_dbfs(self) -> float:
@@ -56,9 +56,9 @@ class Cues:
         return (self.articulation + 2.0) / 4.0
 
     @property
-    def centre_midi(self) -> float:
-        """Pitch around which the melody's tonic lies, 54 to 78."""
-        return 66.0 + 6.0 * self.register
+    def tonic_midi(self) -> int:
+        """The melody's tonic, 52 to 80; so the key follows from the register."""
+        return round(66.0 + 7.0 * self.register)
 
     @property
     def rolloff(self) -> float:
@@ -96,7 +96,7 @@ STYLES = (
     Style("Chorale", tuple((b, 1.0, _TRIAD) for b in (0, 1, 2, 3)), ((0, 2), (2, 2))),
     Style(
         "Pulse",
-        tuple((b, 0.5, _TRIAD) for b in (0, 1, 1.5, 2, 3, 3.5)),
+        tuple((b, 0.5, _TRIAD) for b in (0, 1, 2, 3)),
         tuple((b, 0.5) for b in (0, 1, 2, 2.5, 3)),
         kick=(0, 1, 2, 3),
         hat=(0.5, 1.5, 2.5, 3.5),
@@ -104,8 +104,8 @@ STYLES = (
     Style("Ballad", tuple((b, 0.5, (i,)) for b, i in zip(_EIGHTHS, (0, 1, 2, 1) * 2, strict=True)), ((0, 2), (2, 2))),
     Style(
         "March",
-        tuple((b, 0.5, _TRIAD) for b in (1, 3)),
-        ((0, 1), (2, 1)),
+        tuple((b, 0.5, _TRIAD) for b in (0.5, 1.5, 2.5, 3.5)),
+        tuple((b, 0.5) for b in (0, 1, 2, 3)),
         kick=(0, 2),
         snare=(1, 3, 3.5),
     ),
@@ -119,14 +119,12 @@ class Piece:
     Attributes:
         cues: what carries the emotion.
         style: index into `STYLES`.
-        tonic: pitch class of the key, 0 (C) to 11 (B).
         timbre: factor for each of the lowest harmonics, shared by all pieces of an artist.
         seed: for melody, rhythm, progression and noise.
     """
 
     cues: Cues
     style: int
-    tonic: int
     timbre: tuple[float, ...]
     seed: int
 
@@ -169,7 +167,7 @@ def compose(piece: Piece) -> tuple[Note, ...]:
     """The score of a piece: eight bars in four four time, all voices, in no particular order."""
     rng = np.random.default_rng(piece.seed)
     scale = _SCALES[int(piece.cues.mode)]
-    tonic_midi = piece.tonic + 12 * round((piece.cues.centre_midi - piece.tonic) / 12)
+    tonic_midi = piece.cues.tonic_midi
     progression = _PROGRESSIONS[rng.integers(len(_PROGRESSIONS))]
     rhythms = [_RHYTHMS[i] for i in rng.integers(len(_RHYTHMS), size=2)]
     notes = []
@@ -216,8 +214,7 @@ def _accompaniment(style: Style, scale: Sequence[int], root: int, tonic_midi: in
         for beat, duration, tones in style.chords
         for tone in tones
     ]
-    # Not below 35 Hz: small loudspeakers and lossy coding leave nothing of it.
-    bass_midi = max(tonic_midi - 24 + _pitch(scale, root) % 12, 26)
+    bass_midi = tonic_midi - 24 + _pitch(scale, root) % 12  # within one octave, never below 41 Hz
     notes += [Note("bass", start + beat, duration, bass_midi, 1.0) for beat, duration in style.bass]
     for voice in ("kick", "snare", "hat"):
         notes += [Note(voice, start + beat, 1.0, 0, 1.0) for beat in getattr(style, voice)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from affekt.encoders.base import Cut, Encoder, EncoderSpec
 from affekt.registry import ENCODERS
 
+
 def build_encoder(name: str, weights: str = "pretrained", seed: int = 0) -> Encoder:
     """Build an encoder by name.
 

@@ -56,9 +56,9 @@ class HandcraftedEncoder(Encoder):
     """Statistics of a clip as its embedding; see `affekt.audio.descriptors`."""
 
     def __init__(self, name: str) -> None:
-        from affekt.audio.descriptors import DESCRIPTOR_NAMES
+        from affekt.audio.descriptors import descriptor_names
 
-        self.spec = EncoderSpec(name, "descriptors", HANDCRAFTED_RATE_HZ, len(DESCRIPTOR_NAMES), "none", "none")
+        self.spec = EncoderSpec(name, "descriptors", HANDCRAFTED_RATE_HZ, len(descriptor_names()), "none", "none")
 
     def settings(self) -> dict[str, Any]:
         """Adds the version of the descriptors."""

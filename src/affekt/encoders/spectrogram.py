@@ -6,7 +6,9 @@ backbone's image, the one channel repeated three times. The stored image keeps o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from affekt.digest import digest
 from affekt.encoders.base import RANDOM_WEIGHTS, EncoderSpec
 from affekt.encoders.hub import find_checkpoint
 from affekt.encoders.mambavision import VARIANTS, MambaVision, build, load_checkpoint
-from affekt.encoders.staged import Stage, StagedEncoder
+from affekt.encoders.staged import StagedEncoder
+from affekt.encoders.stages import Stage
 
 #: Hub repository of each variant; pinned to a commit where we know one, else the commit is recorded in the result.
 REPOSITORIES = {
@@ -82,11 +85,10 @@ class SpectrogramEncoder(StagedEncoder):
         """(n_clips, n_samples) -> log-mel images (n_clips, 1, image_size, image_size), standardised per clip."""
         return self.front_end.image(clips, self.image_size, self.image_size)
 
-    def stages_of(self, model: nn.Module) -> list[Stage]:
-        """The backbone's own stages; blocks are the layers that `freeze` counts."""
-        own = model.stages(self.image_size, self.image_size)  # type: ignore[operator]
-        first, *rest = [Stage(s.name, s.modules, s.run, is_layer=".block" in s.name) for s in own]
-        return [Stage(first.name, first.modules, lambda x: first.run(x.expand(-1, 3, -1, -1))), *rest]
+    def stages(self) -> list[Stage]:
+        """The backbone's own stages, the first of which is given the one channel three times."""
+        first, *rest = self.model.stages(self.image_size, self.image_size)
+        return [replace(first, function=partial(_repeat_channel, then=first.function)), *rest]
 
     def augment(self) -> nn.Module:
         """The founding SpecAugment, its widths carried over from frames and bands to pixels of the image."""
@@ -98,6 +100,12 @@ class SpectrogramEncoder(StagedEncoder):
             frequency_mask_px=round(FREQUENCY_MASK_BANDS * bands),
             probability=MASK_PROBABILITY,
         )
+
+
+def _repeat_channel(*modules_and_x: Any, then: Callable[..., Tensor]) -> Tensor:
+    """(batch, 1, height, width) -> what `then` makes of (batch, 3, height, width)."""
+    *modules, x = modules_and_x
+    return then(*modules, x.expand(-1, 3, -1, -1))
 
 
 #: Clip length that the founding masks were chosen for.

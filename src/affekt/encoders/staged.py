@@ -9,8 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,27 +18,11 @@ from torch import Tensor, nn
 
 from affekt.config import parse_freeze
 from affekt.encoders.base import Cut, Encoder
+from affekt.encoders.stages import Stage, run_stages
 from affekt.errors import ConfigError
 
 #: The largest value that half precision holds; activations beyond it would turn into infinities in the store.
 HALF_MAX = float(torch.finfo(torch.float16).max)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step from activation to activation.
-
-    Attributes:
-        name: as shown in reports ("layer11", "level3.block2").
-        modules: what holds the weights of this step; empty where it has none.
-        run: (batch, ...) -> (batch, ...).
-        is_layer: whether `freeze: lastN` counts it.
-    """
-
-    name: str
-    modules: tuple[nn.Module, ...]
-    run: Callable[[Tensor], Tensor]
-    is_layer: bool = False
 
 
 class StagedEncoder(Encoder):
@@ -54,8 +37,8 @@ class StagedEncoder(Encoder):
         """Clips (n_clips, n_samples) to the input of the first stage, (n_clips, ...)."""
 
     @abstractmethod
-    def stages_of(self, model: nn.Module) -> list[Stage]:
-        """The stages of `model`, which is `self.model` or a copy of it; the last one pools to (batch, dim)."""
+    def stages(self) -> list[Stage]:
+        """The stages of `model`; the last one pools to (batch, embedding_dim)."""
 
     def augment(self) -> nn.Module | None:
         """What perturbs the input in training where the cut stands before the first stage; None for nothing."""
@@ -64,7 +47,7 @@ class StagedEncoder(Encoder):
     def cut(self, freeze: str) -> Cut:
         """The cut that `freeze` asks for; see `Encoder.cut`."""
         n_trained = parse_freeze(freeze)
-        stages = self.stages_of(self.model)
+        stages = self.stages()
         layers = [index for index, stage in enumerate(stages) if stage.is_layer]
         if n_trained is None:
             return Cut(0, stages[0].name, frozen=False)
@@ -95,7 +78,8 @@ class StagedEncoder(Encoder):
     def activations(self, clips: np.ndarray, cut: Cut) -> np.ndarray:
         """Run preprocessing and the stages before the cut; see `Encoder.activations`."""
         device = next(self.model.parameters()).device
-        stages = self.stages_of(self.model.eval())[: cut.index]
+        self.model.eval()
+        stages = self.stages()[: cut.index]
         with torch.inference_mode():
             batches = torch.from_numpy(clips).split(self.batch_size)
             outputs = [run_stages(stages, self.preprocess(batch.to(device))).cpu() for batch in batches]
@@ -105,7 +89,7 @@ class StagedEncoder(Encoder):
         """A trainable copy of the stages behind the cut; see `Encoder.suffix`."""
         if cut.frozen:
             return None
-        stages = self.stages_of(copy.deepcopy(self.model))[cut.index :]
+        stages = copy.deepcopy(self.stages()[cut.index :])
         return Suffix(stages, self.augment() if cut.index == 0 else None)
 
 
@@ -124,13 +108,6 @@ class Suffix(nn.Module):
     def forward(self, activations: Tensor) -> Tensor:
         """Activations (batch, ...) to embeddings (batch, embedding_dim)."""
         return run_stages(self._stages, self.augment(activations))
-
-
-def run_stages(stages: Sequence[Stage], x: Tensor) -> Tensor:
-    """Run `stages` in order."""
-    for stage in stages:
-        x = stage.run(x)
-    return x
 
 
 def state_digest(model: nn.Module) -> str:

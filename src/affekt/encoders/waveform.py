@@ -10,15 +10,17 @@ attention mask, so clips of one batch have equal length and nothing is ever padd
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from affekt.encoders.base import RANDOM_WEIGHTS, EncoderSpec
 from affekt.encoders.hub import Checkpoint, find_checkpoint
-from affekt.encoders.staged import Stage, StagedEncoder
+from affekt.encoders.staged import StagedEncoder
+from affekt.encoders.stages import Stage
 from affekt.errors import EncoderError, MissingExtraError, WeightsError
 
 #: Published models under short names: repository with the commit it is pinned to (where known), and licence.
@@ -36,19 +38,23 @@ FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unisp
 #: Weights that only pretraining uses; absent from many published files, never used here.
 NOT_NEEDED = ("masked_spec_embed",)
 
-#: A compact Wav2Vec 2.0: a front end of three convolutions at the usual total stride of 320 samples (20 ms).
+#: A compact Wav2Vec 2.0: three convolutions to one frame each 640 samples (40 ms, twice the published step) and four
+#: narrow layers. Dropout inside attention is off: with it torch leaves its fast attention on the CPU.
 NANO = {
     "hidden_size": 96,
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
     "intermediate_size": 384,
     "conv_dim": (64, 64, 96),
-    "conv_kernel": (20, 8, 4),
-    "conv_stride": (20, 4, 4),
+    "conv_kernel": (20, 16, 8),
+    "conv_stride": (20, 8, 4),
     "num_feat_extract_layers": 3,
-    "num_conv_pos_embeddings": 32,
+    "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 4,
     "hidden_dropout": 0.1,
+    "attention_dropout": 0.0,
+    "activation_dropout": 0.0,
+    "feat_proj_dropout": 0.0,
     "layerdrop": 0.0,
 }
 
@@ -92,18 +98,20 @@ class WaveformEncoder(StagedEncoder):
         normalise: whether each clip is brought to zero mean and unit variance first.
     """
 
+    model: Any
+
     def __init__(
         self,
         name: str,
-        model: nn.Module,
+        model: Any,
         weights: str,
         licence: str,
         sample_rate_hz: int = 16000,
         normalise: bool = True,
     ) -> None:
-        self.model: Any = model
+        self.model = model
         self.normalise = normalise
-        self.spec = EncoderSpec(name, "waveform", sample_rate_hz, int(model.config.hidden_size), weights, licence)  # type: ignore[union-attr]
+        self.spec = EncoderSpec(name, "waveform", sample_rate_hz, int(model.config.hidden_size), weights, licence)
 
     def settings(self) -> dict[str, Any]:
         """Adds the input normalisation to what the key depends on."""
@@ -116,52 +124,46 @@ class WaveformEncoder(StagedEncoder):
         variance, mean = torch.var_mean(clips, dim=-1, keepdim=True, correction=0)  # (n_clips, 1)
         return (clips - mean) / torch.sqrt(variance + 1e-7)  # 1e-7 as in transformers' feature extractor
 
-    def stages_of(self, model: Any) -> list[Stage]:
+    def stages(self) -> list[Stage]:
         """Front end, one stage per transformer layer, mean over frames."""
-        encoder = model.encoder
-        frontend = (model.feature_extractor, model.feature_projection, encoder.pos_conv_embed)
-        norm_first = not getattr(model.config, "do_stable_layer_norm", False)
-        stages = [
-            Stage("frontend", (*frontend, encoder.layer_norm) if norm_first else frontend, _frontend(model, norm_first))
-        ]
-        stages += [
-            Stage(f"layer{i}", (layer,), _layer(layer, encoder.layers[0]), is_layer=True)
+        model, encoder = self.model, self.model.encoder
+        frontend = (model.feature_extractor, model.feature_projection, encoder.pos_conv_embed, encoder.dropout)
+        # Pre-norm models keep their one norm for the end, post-norm models have it before the first layer.
+        norm_last = bool(getattr(model.config, "do_stable_layer_norm", False))
+        first, last = ((), (encoder.layer_norm,)) if norm_last else ((encoder.layer_norm,), ())
+        # WavLM's layers share a position bias that the first one owns; each layer asks for it, so that a cut between
+        # them needs no second tensor.
+        bias = encoder.layers[0].attention if hasattr(encoder.layers[0].attention, "compute_bias") else None
+        layers = [
+            Stage(f"layer{i}", (layer,), partial(_layer, bias=bias), is_layer=True)
             for i, layer in enumerate(encoder.layers, start=1)
         ]
-        last = () if norm_first else (encoder.layer_norm,)
-        return [*stages, Stage("pool", last, lambda x: (x if norm_first else encoder.layer_norm(x)).mean(dim=1))]
+        return [Stage("frontend", (*frontend, *first), _frontend), *layers, Stage("pool", last, _pool)]
 
 
-def _frontend(model: Any, norm_first: bool) -> Any:
-    encoder = model.encoder
-
-    def run(waveform: Tensor) -> Tensor:
-        frames = model.feature_extractor(waveform).transpose(1, 2)  # (batch, frames, conv_dim)
-        projected = model.feature_projection(frames)
-        hidden = projected[0] if isinstance(projected, tuple) else projected  # (batch, frames, dim)
-        hidden = hidden + encoder.pos_conv_embed(hidden)
-        return encoder.dropout(encoder.layer_norm(hidden) if norm_first else hidden)
-
-    return run
+def _frontend(*modules_and_waveform: Any) -> Tensor:
+    """Waveform (batch, samples) -> what enters the first layer, (batch, frames, dim)."""
+    extractor, projection, position, dropout, *norm, waveform = modules_and_waveform
+    projected = projection(extractor(waveform).transpose(1, 2))
+    hidden = projected[0] if isinstance(projected, tuple) else projected  # (batch, frames, dim)
+    hidden = hidden + position(hidden)
+    return dropout(norm[0](hidden) if norm else hidden)
 
 
-def _layer(layer: Any, first: Any) -> Any:
-    """One transformer layer, (batch, frames, dim) -> the same.
+def _layer(layer: Any, x: Tensor, bias: Any) -> Tensor:
+    """One transformer layer, (batch, frames, dim) -> the same; `bias` owns the shared position bias, if any."""
+    if bias is None:
+        out = layer(x)
+    else:
+        by_head = bias.compute_bias(x.shape[1], x.shape[1])  # (heads, frames, frames)
+        out = layer(x, position_bias=by_head.repeat(x.shape[0], 1, 1))
+    return out[0] if isinstance(out, tuple) else out
 
-    WavLM's layers share a position bias that its first layer owns; each layer asks for it, so that a cut between
-    them needs no second tensor.
-    """
-    shared_bias = hasattr(first.attention, "compute_bias")
 
-    def run(x: Tensor) -> Tensor:
-        if not shared_bias:
-            out = layer(x)
-        else:
-            bias = first.attention.compute_bias(x.shape[1], x.shape[1])  # (heads, frames, frames)
-            out = layer(x, position_bias=bias.repeat(x.shape[0], 1, 1))
-        return out[0] if isinstance(out, tuple) else out
-
-    return run
+def _pool(*norm_and_x: Any) -> Tensor:
+    """Mean over frames, (batch, frames, dim) -> (batch, dim)."""
+    *norm, x = norm_and_x
+    return (norm[0](x) if norm else x).mean(dim=1)
 
 
 def _load(name: str, checkpoint: Checkpoint, licence: str) -> WaveformEncoder:
@@ -199,7 +201,7 @@ def _check_loaded(name: str, report: dict[str, Any]) -> None:
     if missing or wrong:
         raise WeightsError(
             f"{name}: the file does not fit the architecture. Missing: {missing[:5] or 'none'} ({len(missing)}); "
-            f"of another shape: {wrong[:5] or 'none'} ({len(wrong)}). Check that configuration and weights belong together."
+            f"of another shape: {wrong[:5] or 'none'} ({len(wrong)}). Configuration and weights must belong together."
         )
 
 
@@ -210,9 +212,7 @@ def _config(name: str, folder: Path) -> Any:
     except (OSError, ValueError, KeyError) as error:
         raise WeightsError(f"{name}: no usable config.json ({str(error).splitlines()[0][:200]}).") from None
     if config.model_type not in FAMILIES:
-        raise EncoderError(
-            f'{name}: "{config.model_type}" is not a waveform model we can cut. Families that work: {", ".join(FAMILIES)}.'
-        )
+        raise EncoderError(f'{name}: "{config.model_type}" cannot be cut. Families that work: {", ".join(FAMILIES)}.')
     return config
 
 

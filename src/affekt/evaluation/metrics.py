@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
 from affekt.errors import ShapeError
 
@@ -79,6 +78,8 @@ def spearman(*, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
     Raises:
         ShapeError: see `validate`.
     """
+    from scipy.stats import rankdata  # half a second to import: not for those who only load results
+
     y_true, y_pred = validate(y_true=y_true, y_pred=y_pred)
     return _correlation(rankdata(y_true, axis=0), rankdata(y_pred, axis=0))
 
@@ -187,6 +188,12 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Elementwise quotient, NaN where the denominator is not above 0."""
     undefined = np.full(np.broadcast_shapes(np.shape(numerator), np.shape(denominator)), np.nan)
     return np.divide(numerator, denominator, out=undefined, where=np.asarray(denominator) > 0)
+
+
+def mean_over_seeds(values: np.ndarray) -> np.ndarray:
+    """Mean of (n_seeds, n_songs, ...) over the seeds that tested a song (are not NaN); NaN where none did."""
+    tested = ~np.isnan(values)
+    return ratio(np.where(tested, values, 0).sum(axis=0), tested.sum(axis=0))
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, ndtri
-from scipy.stats import t as student_t
+from scipy.special import ndtr, ndtri, stdtr
 
 from affekt.errors import ShapeError
 from affekt.evaluation.metrics import ratio
@@ -141,7 +140,8 @@ def weighted_scores(y_true: np.ndarray, y_pred: np.ndarray) -> Statistic:
 
     Args:
         y_true: annotations, shape (n_songs, n_targets).
-        y_pred: predictions, shape (n_seeds, n_songs, n_targets).
+        y_pred: predictions, shape (n_seeds, n_songs, n_targets). NaN where a seed's split did not test the song: a
+            seed is scored on the songs that it tested.
 
     Returns:
         Function of weights (rows, n_songs) -> (rows, n_scores, n_targets). NaN where undefined.
@@ -155,19 +155,20 @@ def weighted_scores(y_true: np.ndarray, y_pred: np.ndarray) -> Statistic:
             f"y_true has shape {y_true.shape}, y_pred {y_pred.shape}; they must be (n_songs, n_targets) and "
             "(n_seeds, n_songs, n_targets). Give a single seed as y_pred[None]."
         )
-    # Sums of squares lose their digits far from zero, so everything is measured from the overall means.
-    centre, centre_pred = y_true.mean(axis=0), y_pred.mean(axis=1, keepdims=True)
-    true = np.broadcast_to(y_true - centre, y_pred.shape)
-    pred, error = y_pred - centre_pred, y_pred - y_true
-    sums = np.stack([true, pred, true**2, pred**2, true * pred, error**2, np.abs(error)])
+    tested = ~np.isnan(y_pred)
+    annotated = np.where(tested, y_true, np.nan)
+    (true, centre_true), (pred, centre_pred) = _centred(annotated, tested), _centred(y_pred, tested)
+    error = np.where(tested, y_pred - y_true, 0)
+    sums = np.stack([tested, true, pred, true**2, pred**2, true * pred, error**2, np.abs(error)])
     by_song = np.moveaxis(sums, 2, 0)  # (n_songs, n_sums, n_seeds, n_targets)
-    shift = (centre_pred - centre)[:, 0]  # (n_seeds, n_targets)
-    smallest = _smallest_variance(y_true[None], true), _smallest_variance(y_pred, pred)
+    shift = centre_pred - centre_true  # (n_seeds, n_targets)
+    smallest = _smallest_variance(true, centre_true), _smallest_variance(pred, centre_pred)
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        totals = weights @ by_song.reshape(len(by_song), -1) / weights.sum(axis=1, keepdims=True)
-        means = np.moveaxis(totals.reshape(len(weights), *by_song.shape[1:]), 1, 0)
-        return _scores_of_means(means, shift, smallest).mean(axis=-2)  # (rows, n_scores, n_seeds, n_targets) -> seeds
+        totals = weights @ by_song.reshape(len(by_song), -1)
+        counts, *others = np.moveaxis(totals.reshape(len(weights), *by_song.shape[1:]), 1, 0)
+        means = np.stack([ratio(total, counts) for total in others])  # (n_sums, rows, n_seeds, n_targets)
+        return _scores_of_means(means, shift, smallest).mean(axis=-2)  # seeds averaged last
 
     return statistic
 
@@ -235,7 +236,7 @@ def corrected_resampled_t_test(differences: np.ndarray, n_train: float, n_test: 
         return np.full(values.shape[1:], np.nan)
     variance = np.where(np.ptp(values, axis=0) == 0, 0.0, values.var(axis=0, ddof=1))
     statistic = ratio(values.mean(axis=0), np.sqrt((1 / len(values) + n_test / n_train) * variance))
-    return 2 * student_t.sf(np.abs(statistic), df=len(values) - 1)
+    return 2 * stdtr(len(values) - 1, -np.abs(statistic))
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -303,19 +304,27 @@ def _block_sizes(total: int) -> Iterator[int]:
         yield min(_BLOCK, total - start)
 
 
-def _smallest_variance(values: np.ndarray, centred: np.ndarray) -> np.ndarray:
-    """Below this, a variance from sums is rounding and the column constant, shape (n_seeds or 1, n_targets)."""
-    offset = 1e-20 * np.abs(values).max(axis=1) ** 2
-    return np.maximum(offset, 1e-14 * np.abs(centred).max(axis=1) ** 2)
+def _centred(values: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Deviations from the mean of each seed, 0 where not tested, and the means, (n_seeds, n_targets)."""
+    # Sums of squares lose their digits far from zero, so everything is measured from the overall means.
+    means = ratio(np.where(tested, values, 0).sum(axis=1), tested.sum(axis=1))
+    return np.where(tested, values - means[:, None], 0.0), means
+
+
+def _smallest_variance(centred: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Below this, a variance from sums is rounding and the column constant, shape (n_seeds, n_targets)."""
+    largest = np.abs(centred).max(axis=1)
+    return np.maximum(1e-20 * (np.abs(means) + largest) ** 2, 1e-14 * largest**2)
 
 
 def _scores_of_means(means: np.ndarray, shift: np.ndarray, smallest: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Scores from weighted means of the seven sums, each (rows, n_seeds, n_targets) -> (rows, n_scores, ...)."""
     true, pred, true_sq, pred_sq, product, error_sq, error_abs = means
     var_true, var_pred = true_sq - true**2, pred_sq - pred**2
-    var_true = np.where(var_true > smallest[0], var_true, 0.0)
-    var_pred = np.where(var_pred > smallest[1], var_pred, 0.0)
-    covariance = np.where((var_true > 0) & (var_pred > 0), product - true * pred, 0.0)
+    # Not `var > smallest`: the NaN of a resample without any tested song has to stay NaN.
+    var_true = np.where(var_true <= smallest[0], 0.0, var_true)
+    var_pred = np.where(var_pred <= smallest[1], 0.0, var_pred)
+    covariance = np.where((var_true == 0) | (var_pred == 0), 0.0, product - true * pred)
     pearson = ratio(covariance, np.sqrt(var_true * var_pred))
     concordance = ratio(2 * covariance, var_true + var_pred + (pred - true + shift) ** 2)
     r2 = 1 - ratio(error_sq, var_true)

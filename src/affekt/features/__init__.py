@@ -1,0 +1,1 @@
+"""Activations at the cut: computed once, stored by what made them."""

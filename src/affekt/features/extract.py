@@ -60,7 +60,7 @@ def extract(
     songs: Sequence[Song],
     plan: ClipPlan,
     store: Store,
-    advance: Callable[[], None] = lambda: None,
+    advance: Callable[..., None] = lambda: None,
 ) -> Features:
     """Activations of `songs`, from the store where they are, computed and stored where they are not.
 

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -87,6 +88,18 @@ class Store:
         """All values in the store; damaged files are listed with an empty description."""
         for path in sorted(self.root.glob("??/*.safetensors")):
             yield Entry(path.stem, path, path.stat().st_size, _about(path))
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Songs and megabytes for each encoder and cut, largest first."""
+        groups: dict[tuple[str, str], list[int]] = {}
+        for entry in self.entries():
+            of = (entry.about.get("encoder", "damaged"), entry.about.get("cut", ""))
+            groups.setdefault(of, []).append(entry.n_bytes)
+        rows = [
+            {"encoder": encoder, "cut": cut, "songs": len(sizes), "size_mb": round(sum(sizes) / 1e6, 1)}
+            for (encoder, cut), sizes in groups.items()
+        ]
+        return sorted(rows, key=lambda row: -row["size_mb"])
 
     def clear(self, encoder: str | None = None) -> int:
         """Delete the values of one encoder, or the whole store, and what crashed writers left.

@@ -16,6 +16,7 @@ import numpy as np
 
 from affekt.evaluation import metrics
 from affekt.evaluation.scores import REFERENCE, Scores
+from affekt.evaluation.statistics import SCORES
 from affekt.report.tables import MISSING, decimals, interval_text, percent, table
 
 Picture = dict[str, Any]
@@ -26,33 +27,44 @@ PALETTE = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
     *("#332288", "#882255", "#117733", "#999933", "#AA4499", "#44AA99"),
 )
-GREY, LIGHT, INK = "#767676", "#d9d9d9", "#222222"
+GREY, DARK, INK = "#8c8c92", "#3d3d42", "#222222"
 # A text in a scatter that the page replaces with the names of all songs, which are stored once for all pictures.
 SONG_NAMES = "songs"
+
+_HEIGHT_PX = 420
+_LEGEND_BELOW = {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0}
+_SILENT = {"showlegend": False, "hoverinfo": "skip"}
 
 # Beyond this, R2 is drawn at the edge: one hopeless encoder must not squeeze all others into a line.
 _LOWEST_R2 = -1.0
 
 
 def colours(labels: Sequence[str]) -> dict[str, str]:
-    """A colour for each encoder; the reference `mean` is grey."""
+    """A colour for each encoder; the reference `mean` is dark grey."""
     coloured = [label for label in labels if label != REFERENCE]
     chosen = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(coloured)}
-    return {label: chosen.get(label, GREY) for label in labels}
+    return {label: chosen.get(label, DARK) for label in labels}
 
 
 def r2_picture(scores: Scores, target: str, order: Sequence[str], ceiling: float | None) -> Picture:
     """R2 of every encoder on one target, with its interval and the ceiling."""
     values = {label: scores.r2(label, target) for label in order}
     chosen = colours(scores.results.labels)
-    lowest = _axis_start(values, ceiling)
-    traces = [_r2_trace(label, chosen[label], *values[label], lowest) for label in order]
+    lowest = _axis_start(values)
+    traces = [_r2_trace(label, chosen[label], row, values[label], lowest) for row, label in enumerate(order)]
+    names = {"tickvals": list(range(len(order))), "ticktext": [_text(_short(label)) for label in order]}
     layout = {
-        "xaxis": {"title": {"text": "R², 95 % interval"}, "range": [lowest, _axis_end(values, ceiling)], "zeroline": True},
-        "yaxis": {"type": "category", "autorange": "reversed", "automargin": True, "showgrid": False, "title": None},
+        "xaxis": {
+            "title": {"text": "R², 95 % interval"},
+            "range": [lowest, _axis_end(values, ceiling)],
+            "zeroline": True,
+        },
+        "yaxis": {**names, "range": [len(order) - 0.4, -0.6], "showgrid": False, "zeroline": False},
         "showlegend": False,
         "shapes": [] if ceiling is None else [_line(x=(ceiling, ceiling), y=(0, 1), yref="paper", dash="dash")],
-        "annotations": [] if ceiling is None else [_note(f"ceiling {ceiling:.2f}", x=ceiling, xref="x")],
+        "annotations": []
+        if ceiling is None
+        else [_note(f"ceiling {ceiling:.2f}", x=ceiling, xref="x", anchor="right")],
     }
     best = next((label for label in order if label in scores.ranking(target)[:1]), None)
     said = f" The highest is {best} with {interval_text(*values[best])}." if best else ""
@@ -63,7 +75,7 @@ def r2_picture(scores: Scores, target: str, order: Sequence[str], ceiling: float
         "alt": f"Dot plot of R² with 95 % intervals for {len(order)} encoders on {target}.{said}",
         "caption": "",
         "height_px": 110 + 34 * len(order),
-        "figure": {"data": traces, "layout": _marked(layout, scores)},
+        "figure": {"data": traces, "layout": _marked(layout, scores, anchor="left")},
         "table": table(["encoder", "R²", "low", "high"], rows, "lrrr"),
     }
 
@@ -73,8 +85,8 @@ def cost_picture(scores: Scores, order: Sequence[str], seconds: dict[str, float 
     known = {label: s for label in order if (s := seconds.get(label)) is not None and s > 0}
     if len(known) < 2:
         return None
-    k = list(scores.encoders)
-    mean_r2 = {label: float(scores.averaged.value[k.index(label), 2]) for label in known}
+    averaged = dict(zip(scores.encoders, scores.averaged.value[:, SCORES.index("r2")], strict=True))
+    mean_r2 = {label: float(averaged[label]) for label in known}
     chosen = colours(scores.results.labels)
     traces = [
         {
@@ -89,9 +101,9 @@ def cost_picture(scores: Scores, order: Sequence[str], seconds: dict[str, float 
         for label, s in known.items()
     ]
     layout = {
-        "xaxis": {"title": {"text": "seconds per song (logarithmic)"}, "type": "log", "dtick": 1 if _wide(known) else "D2"},
+        "xaxis": {"title": {"text": "seconds per song (logarithmic)"}, "type": "log"},
         "yaxis": {"title": {"text": "R², mean of targets"}},
-        "legend": {"orientation": "h", "y": -0.28},
+        "legend": _LEGEND_BELOW,
     }
     rows = [[label, decimals(s, 3), decimals(mean_r2[label])] for label, s in known.items()]
     return {
@@ -99,7 +111,7 @@ def cost_picture(scores: Scores, order: Sequence[str], seconds: dict[str, float 
         "title": "Accuracy against cost",
         "alt": f"Scatter of R² against extraction seconds per song for {len(known)} encoders.",
         "caption": "Upper left is better: more accurate, and cheaper.",
-        "height_px": 380,
+        "height_px": 360 + 14 * len(known),
         "figure": {"data": traces, "layout": _marked(layout, scores)},
         "table": table(["encoder", "seconds per song", "R²"], rows, "lrr"),
     }
@@ -123,7 +135,7 @@ def loss_picture(scores: Scores, label: str) -> Picture | None:
     layout = {
         "xaxis": {"title": {"text": "epoch"}, "rangemode": "tozero", "nticks": 8},
         "yaxis": {"title": {"text": "MSE, standardised labels"}, "rangemode": "tozero"},
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "legend": _LEGEND_BELOW,
     }
     numbers = [
         [str(e + 1), *(decimals(curve[e]) if e < len(curve) else MISSING for curve in rows.values())]
@@ -131,10 +143,10 @@ def loss_picture(scores: Scores, label: str) -> Picture | None:
     ]
     return {
         "id": f"loss-{scores.results.labels.index(label)}",
-        "title": f"{label}: loss against epochs",
-        "alt": f"Line chart of the mean squared error of {label} over {n_epochs} epochs, training and validation.{kept}",
+        "title": "Loss against epochs",
+        "alt": f"Line chart of the mean squared error of {label} over {n_epochs} epochs.{kept}",
         "caption": f"Thick: mean of {len(runs)} runs (folds and seeds). Thin: each run.{kept}",
-        "height_px": 380,
+        "height_px": _HEIGHT_PX,
         "figure": {"data": traces, "layout": _marked(layout, scores, label)},
         "table": table(["epoch", *rows], numbers, "rrr"),
     }
@@ -159,18 +171,18 @@ def scatter_picture(scores: Scores, label: str, columns: tuple[int, int]) -> Pic
         "xaxis": {**axis, "title": {"text": targets[0]}},
         "yaxis": {**axis, "title": {"text": targets[1]}, "scaleanchor": "x"},
         "shapes": [_line(x=(centre, centre), y=(low, high)), _line(x=(low, high), y=(centre, centre))],
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "legend": _LEGEND_BELOW,
         "hovermode": "closest",
         "meta": {"join": True},
     }
     return {
         "id": f"scatter-{scores.results.labels.index(label)}",
-        "title": f"{label}: predictions over annotations",
+        "title": "Predictions over annotations",
         "alt": f"Scatter of {len(y_true)} songs in the plane of {targets[0]} and {targets[1]}: grey rings are "
         f"annotations, filled dots are what {label} predicted.",
-        "caption": f"{len(y_true)} songs{_seed_words(scores, label)}. Point at a song to see its name and its two points "
-        "joined.",
-        "height_px": 440,
+        "caption": f"{len(y_true)} songs{_seed_words(scores, label)}. Point at a song to see its name "
+        "and its two points joined.",
+        "height_px": _HEIGHT_PX,
         "figure": {"data": traces, "layout": _marked(layout, scores, label)},
         "table": _furthest(scores, label, columns),
     }
@@ -194,10 +206,10 @@ def target_picture(scores: Scores, label: str, column: int) -> Picture:
     }
     return {
         "id": f"scatter-{scores.results.labels.index(label)}-{column}",
-        "title": f"{label}: {target}, predicted against annotated",
+        "title": f"{target}: predicted against annotated",
         "alt": f"Scatter of {len(y_true)} songs: {target} as predicted by {label} against its annotation.",
         "caption": f"{len(y_true)} songs{_seed_words(scores, label)}. On the line, a prediction is right.",
-        "height_px": 440,
+        "height_px": _HEIGHT_PX,
         "figure": {"data": [{**trace, "hovertemplate": hover}], "layout": _marked(layout, scores, label)},
         "table": _furthest(scores, label, (column,)),
     }
@@ -206,12 +218,12 @@ def target_picture(scores: Scores, label: str, column: int) -> Picture:
 def confusion_picture(scores: Scores, label: str, columns: tuple[int, int]) -> Picture:
     """Into which quadrant the songs of each quadrant were predicted; counts are means over seeds."""
     centre = scale_centre(scores)
-    runs = scores.y_pred[label][:, :, columns]
-    counts = np.mean([metrics.confusion(y_true=scores.y_true[:, columns], y_pred=p, centre=centre) for p in runs], axis=0)
+    runs = [(run.y_true[:, columns], run.y_pred[:, columns]) for run in scores.runs(label)]
+    counts = np.mean([metrics.confusion(y_true=true, y_pred=pred, centre=centre) for true, pred in runs], axis=0)
     share = np.nan_to_num(metrics.ratio(counts, counts.sum(axis=1, keepdims=True)))
     right = percent(np.trace(counts) / counts.sum())
     names = [name.replace("-", "−") for name in metrics.QUADRANTS]
-    texts = [[f"{counts[i, j]:.0f}<br>{percent(share[i, j])}" for j in range(4)] for i in range(4)]
+    texts = [[f"{_songs(counts[i, j])}<br>{percent(share[i, j])}" for j in range(4)] for i in range(4)]
     colour = colours(scores.results.labels)[label]
     trace = {
         "type": "heatmap",
@@ -236,10 +248,10 @@ def confusion_picture(scores: Scores, label: str, columns: tuple[int, int]) -> P
     seeds = ", mean over seeds" if len(runs) > 1 else ""
     return {
         "id": f"confusion-{scores.results.labels.index(label)}",
-        "title": f"{label}: quadrants, {right} right",
+        "title": f"Quadrants: {right} right",
         "alt": f"Confusion matrix of the four quadrants for {label}; {right} of the songs are in their own quadrant.",
         "caption": f"Songs{seeds}, and per cent of the row. V valence, A arousal; + at or above {centre:g}, − below.",
-        "height_px": 440,
+        "height_px": _HEIGHT_PX,
         "figure": {"data": [trace], "layout": _marked(layout, scores, label)},
         "table": table(["annotated \\ predicted", *names], rows, "lrrrr"),
     }
@@ -275,26 +287,27 @@ def _round(value: float, places: int = 3) -> float | None:
     return None if not np.isfinite(value) else round(float(value), places)
 
 
-def _marked(layout: dict[str, Any], scores: Scores, label: str | None = None) -> dict[str, Any]:
+def _marked(layout: dict[str, Any], scores: Scores, label: str | None = None, anchor: str = "right") -> dict[str, Any]:
     """Words in the picture itself, so that a saved picture still says whose it is and that its music is synthetic."""
-    words = [_text(label)] if label else []
+    words = [_text(_short(label))] if label else []
     if scores.results.dataset.get("synthetic"):
         words.append("synthetic music")
-    mark = _note(" · ".join(words), x=1, xref="paper", y=1.0, anchor="right")
+    mark = _note(" · ".join(words), x=0 if anchor == "left" else 1, xref="paper", anchor=anchor)
     return {**layout, "annotations": [*layout.get("annotations", []), *([mark] if words else [])]}
 
 
-def _note(text: str, x: float, xref: str, y: float = 1.0, anchor: str = "center") -> dict[str, Any]:
-    place = {"x": x, "xref": xref, "y": y, "yref": "paper", "xanchor": anchor, "yanchor": "bottom"}
+def _note(text: str, x: float, xref: str, anchor: str) -> dict[str, Any]:
+    place = {"x": x, "xref": xref, "y": 1.0, "yref": "paper", "xanchor": anchor, "yanchor": "bottom"}
     return {"text": text, "showarrow": False, "font": {"size": 12, "color": INK}, **place}
 
 
 def _line(x: tuple[float, float], y: tuple[float, float], yref: str = "y", dash: str = "dot") -> dict[str, Any]:
     ends = {"x0": x[0], "x1": x[1], "y0": y[0], "y1": y[1]}
-    return {"type": "line", **ends, "yref": yref, "layer": "below", "line": {"color": INK, "width": 1, "dash": dash}}
+    return {"type": "line", **ends, "yref": yref, "layer": "between", "line": {"color": INK, "width": 1, "dash": dash}}
 
 
-def _r2_trace(label: str, colour: str, value: float, low: float, high: float, lowest: float) -> dict[str, Any]:
+def _r2_trace(label: str, colour: str, row: int, triple: tuple[float, float, float], lowest: float) -> dict[str, Any]:
+    value, low, high = triple
     beyond = bool(value < lowest)
     marker = {"color": colour, "size": 11, "symbol": "triangle-left" if beyond else "circle"}
     trace: dict[str, Any] = {
@@ -302,7 +315,7 @@ def _r2_trace(label: str, colour: str, value: float, low: float, high: float, lo
         "mode": "markers+text" if beyond else "markers",
         "name": _text(label),
         "x": [lowest + 0.02 if beyond else _round(value)],
-        "y": [_text(_short(label))],
+        "y": [row],
         "text": [f"{value:.1f}"],
         "textposition": "middle right",
         "marker": marker,
@@ -314,7 +327,11 @@ def _r2_trace(label: str, colour: str, value: float, low: float, high: float, lo
     return trace
 
 
-def _axis_start(values: dict[str, tuple[float, float, float]], ceiling: float | None) -> float:
+def _short(label: str, at_most: int = 22) -> str:
+    return label if len(label) <= at_most else f"{label[: at_most // 2 - 1]}…{label[-(at_most // 2) :]}"
+
+
+def _axis_start(values: dict[str, tuple[float, float, float]]) -> float:
     ends = [end for triple in values.values() for end in triple if np.isfinite(end)]
     return max(min([0.0, *ends]), _LOWEST_R2) - 0.04
 
@@ -322,10 +339,6 @@ def _axis_start(values: dict[str, tuple[float, float, float]], ceiling: float | 
 def _axis_end(values: dict[str, tuple[float, float, float]], ceiling: float | None) -> float:
     ends = [end for triple in values.values() for end in triple if np.isfinite(end)]
     return max([0.1, *ends, ceiling or 0.0]) + 0.06
-
-
-def _wide(values: dict[str, float]) -> bool:
-    return max(values.values()) / min(values.values()) > 30
 
 
 def _runs(history: list[dict[str, Any]], label: str) -> list[list[dict[str, Any]]]:
@@ -366,11 +379,8 @@ def _mean_line(mean: list[float], name: str, colour: str) -> dict[str, Any]:
     }
 
 
-_SILENT = {"showlegend": False, "hoverinfo": "skip"}
-
-
 def _mean_prediction(scores: Scores, label: str) -> np.ndarray:
-    return scores.y_pred[label].mean(axis=0)  # (n_songs, n_targets)
+    return metrics.mean_over_seeds(scores.y_pred[label])  # (n_songs, n_targets), NaN where no seed tested the song
 
 
 def _seed_words(scores: Scores, label: str) -> str:
@@ -392,9 +402,13 @@ def _cloud(x: np.ndarray, y: np.ndarray, name: str, colour: str, symbol: str, n_
 
 
 def _extent(scores: Scores, values: np.ndarray) -> tuple[float, float]:
-    low, high = scores.results.dataset.get("scale") or (values.min(), values.max())
-    low, high = min(low, float(values.min())), max(high, float(values.max()))
+    low, high = scores.results.dataset.get("scale") or (np.nanmin(values), np.nanmax(values))
+    low, high = min(low, float(np.nanmin(values))), max(high, float(np.nanmax(values)))
     return round(low - 0.02 * (high - low), 2), round(high + 0.02 * (high - low), 2)
+
+
+def _songs(n: float) -> str:
+    return f"{n:.0f}" if n == round(n) else f"{n:.1f}"  # a mean over seeds need not be whole
 
 
 def _furthest(scores: Scores, label: str, columns: tuple[int, ...], at_most: int = 20) -> dict[str, Any]:
@@ -403,7 +417,7 @@ def _furthest(scores: Scores, label: str, columns: tuple[int, ...], at_most: int
     distance = np.sqrt(((y_pred - y_true) ** 2).sum(axis=1))
     by_id = {song["id"]: song for song in scores.results.songs}
     rows = []
-    for i in np.argsort(-distance, kind="stable")[:at_most]:
+    for i in [i for i in np.argsort(-distance, kind="stable")[:at_most] if np.isfinite(distance[i])]:
         song = by_id[scores.song_ids[i]]
         pairs = [f"{t:.1f} → {p:.1f}" for t, p in zip(y_true[i], y_pred[i], strict=True)]
         rows.append([song_name(song), song.get("genre") or MISSING, *pairs, decimals(distance[i])])

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from affekt.evaluation.metrics import valence_arousal_columns
 from affekt.evaluation.results import Results
 from affekt.evaluation.scores import Scores, score
+from affekt.evaluation.statistics import SCORES
 from affekt.files import write_text
 from affekt.report import figures, tables
 
@@ -78,7 +79,7 @@ def report_data(results: Results) -> dict[str, Any]:
     return {
         **_heading(scores),
         "verdicts": [dict(zip(("target", "text"), s.split(": ", 1), strict=True)) for s in scores.headline()],
-        "score_notes": scores.notes,
+        "score_notes": [*_control(results), *scores.notes],
         "comparison": tables.comparison(scores, order),
         "overview": overview,
         "pairs": tables.pairs(scores) if len(order) > 1 else None,
@@ -98,7 +99,8 @@ def report_data(results: Results) -> dict[str, Any]:
 
 def _heading(scores: Scores) -> dict[str, Any]:
     dataset = scores.results.dataset
-    n_encoders, n_seeds, n_folds = len(scores.encoders), len(scores.results.seeds), len(np.unique(scores.folds))
+    n_encoders, n_seeds = len(scores.encoders), len(scores.results.seeds)
+    n_folds = max(len(np.unique(folds[folds >= 0])) for folds in scores.folds.values())
     facts = [
         _counted(len(scores.song_ids), "song"),
         _counted(n_encoders, "encoder"),
@@ -106,18 +108,27 @@ def _heading(scores: Scores) -> dict[str, Any]:
         _counted(n_seeds, "seed"),
         "targets: " + ", ".join(scores.results.targets),
     ]
+    name = tables.plain((scores.results.run.get("experiment") or {}).get("name", dataset.get("name")))
+    # "folder" is how the songs were read and says nothing about them; the experiment's name does.
+    about = name if dataset.get("name") == "folder" else tables.plain(dataset.get("name"))
     return {
-        "dataset": tables.plain(dataset.get("name")),
-        "name": tables.plain((scores.results.run.get("experiment") or {}).get("name", dataset.get("name"))),
+        "dataset": about,
+        "name": name,
         "synthetic": bool(dataset.get("synthetic")),
         "facts": facts,
         "dataset_notes": list(dataset.get("notes") or []),
     }
 
 
+def _control(results: Results) -> list[str]:
+    if not (results.run.get("experiment") or {}).get("permute_labels"):
+        return []
+    return ["Control run: the labels were shuffled among the songs. No encoder should reach an R² above 0."]
+
+
 def _best_first(scores: Scores) -> list[str]:
     """Encoders by R2 averaged over targets; those without a defined one last, in the experiment's order."""
-    mean_r2 = scores.averaged.value[:, tables.SCORES.index("r2")]
+    mean_r2 = scores.averaged.value[:, SCORES.index("r2")]
     return [scores.encoders[i] for i in np.argsort(np.where(np.isnan(mean_r2), np.inf, -mean_r2), kind="stable")]
 
 
@@ -142,15 +153,17 @@ def _encoder_section(scores: Scores, label: str) -> dict[str, Any]:
     shown = ("input", "weights", "freeze", "head", "embedding_dim")
     facts = [(key.replace("_", " "), tables.plain(encoder[key])) for key in shown if encoder.get(key) is not None]
     head = tables.plain(encoder.get("head"))
-    no_epochs = None if loss else f"There are no epochs to show: the head ({head}) is fitted in one step, in closed form."
+    no_epochs = (
+        None if loss else f"There are no epochs to show: the head ({head}) is fitted in one step, in closed form."
+    )
     return {"label": label, "facts": facts, "pictures": pictures, "no_epochs": no_epochs}
 
 
 def _run(results: Results) -> dict[str, Any]:
-    dataset = {key: value for key, value in results.dataset.items() if key != "notes"}
+    dataset = {key: value for key, value in results.dataset.items() if key not in ("notes", "left_out")}
     run = {key: value for key, value in results.run.items() if key != "experiment"}
     experiment = results.run.get("experiment")
-    skipped = [[tables.plain(row.get(key)) for key in ("song_id", "path", "reason")] for row in results.skipped]
+    skipped = _left_out(results)
     reasons = Counter(row[2] for row in skipped).most_common()
     return {
         "dataset": tables.properties(dataset),
@@ -161,6 +174,14 @@ def _run(results: Results) -> dict[str, Any]:
         "n_skipped": len(skipped),
         "skipped": tables.table(["song", "file", "reason"], skipped, "lll"),
     }
+
+
+def _left_out(results: Results) -> list[list[str]]:
+    """Id, file and reason of every song without a score: skipped in the run, or left out by the data set as a group."""
+    skipped = [[tables.plain(row.get(key)) for key in ("song_id", "path", "reason")] for row in results.skipped]
+    groups = results.dataset.get("left_out") or []
+    absent = [[str(song), tables.MISSING, str(group["reason"])] for group in groups for song in group["song_ids"]]
+    return skipped + absent
 
 
 def _counted(n: int, noun: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from affekt.evaluation import metrics
-from affekt.evaluation.scores import Scores
+from affekt.evaluation.scores import REFERENCE, Scores
 from affekt.evaluation.statistics import SCORES
 
 MISSING = "–"
@@ -57,16 +57,16 @@ def duration(seconds: float | None) -> str:
 
 def comparison(scores: Scores, order: Sequence[str]) -> dict[str, Any]:
     """All scores with intervals: a group of rows for each target, and one for their mean."""
-    frame = scores.table().set_index(["encoder", "target"])
-    groups = [
-        {"name": target, "rows": [_comparison_row(label, frame.loc[(label, target)].to_dict()) for label in order]}
-        for target in scores.results.targets
-    ]
-    for group, target in zip(groups, scores.results.targets, strict=True):
-        group["best"] = order.index(scores.ranking(target)[0]) if scores.ranking(target) else None
+    by_name = {(row["encoder"], row["target"]): row for row in scores.table().to_dict("records")}
+    groups: list[dict[str, Any]] = []
+    for target in scores.results.targets:
+        best = next((order.index(label) for label in scores.ranking(target)), None)
+        rows = [_comparison_row(label, by_name[label, target]) for label in order]
+        groups.append({"name": target, "rows": rows, "best": best})
     if len(groups) > 1:
-        rows = [_comparison_row(label, _averaged(scores, label)) for label in order]
-        groups.append({"name": "mean of the targets", "rows": rows, "best": 0 if rows and order else None})
+        averages = [_averaged(scores, e, [by_name[e, target] for target in scores.results.targets]) for e in order]
+        rows = [_comparison_row(*pair) for pair in zip(order, averages, strict=True)]
+        groups.append({"name": "mean of the targets", "rows": rows, "best": 0})
     columns = ["encoder", "R²", "R² over mean", "RMSE", "MAE", "Pearson r", "Spearman ρ", "CCC"]
     return {"columns": columns, "align": "lrrrrrrr", "groups": groups}
 
@@ -96,7 +96,9 @@ def ceilings(scores: Scores, ceiling: Mapping[str, float | None]) -> dict[str, A
             continue
         value, low, high = scores.r2(ranking[0], target)
         share = percent(value / highest) if highest > 0 else MISSING
-        rows.append([target, decimals(highest), ranking[0], interval_text(value, low, high), share, decimals(highest - value)])
+        rows.append(
+            [target, decimals(highest), ranking[0], interval_text(value, low, high), share, decimals(highest - value)]
+        )
     columns = ["target", "ceiling R²", "best encoder", "its R²", "reached", "still open"]
     return table(columns, rows, "lrlrrr") if rows else None
 
@@ -128,22 +130,29 @@ def errors_by_group(scores: Scores, order: Sequence[str], centre: float) -> dict
     rows = []
     for kind, names in _groupings(scores, centre).items():
         for name, chosen in _largest(names):
-            error = [np.sqrt(((scores.y_pred[e][:, chosen] - scores.y_true[chosen]) ** 2).mean()) for e in order]
+            squares = [metrics.mean_over_seeds((scores.y_pred[e] - scores.y_true) ** 2)[chosen] for e in order]
+            error = [
+                np.sqrt(np.mean(square[~np.isnan(square)])) if np.isfinite(square).any() else None for square in squares
+            ]
             rows.append([kind, name, count(chosen.sum()), *map(decimals, error)])
     return table(["by", "group", "songs", *order], rows, "llr" + "r" * len(order)) if rows else None
 
 
 def fold_scores(scores: Scores, order: Sequence[str]) -> dict[str, Any] | None:
-    """R2 of each fold; None with a single fold."""
-    folds = np.unique(scores.folds)
-    if len(folds) < 2:
+    """R2 of each fold, a row for each seed because each may have drawn its own folds; None with a single run."""
+    by_encoder = {label: scores.fold_r2(label) for label in order}
+    keys = {key for found in by_encoder.values() for key in found}
+    folds = sorted({fold for _, fold in keys})
+    if len(keys) < 2:
         return None
+    undefined = np.full(len(scores.results.targets), np.nan)
     rows = [
-        [label, target, *map(decimals, scores.fold_r2(label)[:, column])]
+        [label, target, str(run), *(decimals(by_encoder[label].get((run, fold), undefined)[column]) for fold in folds)]
         for label in order
         for column, target in enumerate(scores.results.targets)
+        for run in scores.seeds[label]
     ]
-    return table(["encoder", "target", *(f"fold {fold}" for fold in folds)], rows, "ll" + "r" * len(folds))
+    return table(["encoder", "target", "seed", *(f"fold {fold}" for fold in folds)], rows, "llr" + "r" * len(folds))
 
 
 def encoders(described: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -173,7 +182,7 @@ def plain(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _comparison_row(label: str, row: Mapping[str, float]) -> list[str]:
+def _comparison_row(label: str, row: Mapping[Any, Any]) -> list[str]:
     def with_interval(name: str) -> str:
         return interval_text(*(row.get(f"{name}{end}", np.nan) for end in ("", "_low", "_high")))
 
@@ -182,12 +191,15 @@ def _comparison_row(label: str, row: Mapping[str, float]) -> list[str]:
     return [label, *intervals, *errors, with_interval("pearson"), decimals(row.get("spearman")), with_interval("ccc")]
 
 
-def _averaged(scores: Scores, label: str) -> dict[str, float]:
-    if label not in scores.encoders:
-        return {}
+def _averaged(scores: Scores, label: str, rows: Sequence[Mapping[Any, Any]]) -> dict[str, float]:
+    """A row of the comparison for the mean over targets, from the rows of the targets."""
     k = scores.encoders.index(label)
-    ends = zip(("", "_low", "_high"), scores.averaged, strict=True)
-    return {f"{name}{end}": float(values[k, s]) for end, values in ends for s, name in enumerate(SCORES)}
+    ends = list(zip(("", "_low", "_high"), scores.averaged, strict=True))
+    row = {f"{name}{end}": float(values[k, s]) for end, values in ends for s, name in enumerate(SCORES)}
+    if REFERENCE in scores.encoders and label != REFERENCE:
+        difference = scores.difference(label, REFERENCE)
+        row |= {f"r2_minus_mean{end}": value for (end, _), value in zip(ends, difference, strict=True)}
+    return row | {"spearman": float(np.mean([row["spearman"] for row in rows]))}
 
 
 def _groupings(scores: Scores, centre: float) -> dict[str, list[str | None]]:
@@ -215,5 +227,3 @@ def _leaves(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]
         nested = isinstance(leaf, Mapping) and leaf
         found += _leaves(leaf, f"{prefix}{key}.") if nested else [(f"{prefix}{key}", leaf)]
     return found
-
-

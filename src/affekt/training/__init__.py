@@ -1,0 +1,1 @@
+"""Training what stands behind the cut, and the heads; or solving them in closed form."""

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import numpy as np
@@ -147,7 +147,7 @@ class Regressor(lightning.LightningModule):
         """AdamW, and the founding cyclic schedule."""
         recipe = self.recipe
         trained = [(name, p) for name, p in self.named_parameters() if p.requires_grad]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [p for n, p in trained if n.rsplit(".", 1)[-1] not in NO_DECAY]},
             {"params": [p for n, p in trained if n.rsplit(".", 1)[-1] in NO_DECAY], "weight_decay": 0.0},
         ]
@@ -155,7 +155,8 @@ class Regressor(lightning.LightningModule):
         optimizer = torch.optim.AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay)
         if recipe.schedule == "constant":
             return optimizer
-        steps = max(1, HALF_CYCLE_EPOCHS * int(self.trainer.num_training_batches))
+        per_epoch = int(self.trainer.estimated_stepping_batches) // recipe.epochs
+        steps = max(1, HALF_CYCLE_EPOCHS * per_epoch)
         cyclic = torch.optim.lr_scheduler.CyclicLR(
             optimizer, recipe.lr, recipe.max_lr, step_size_up=steps, mode="triangular2", cycle_momentum=False
         )
@@ -231,7 +232,7 @@ def _trainer(recipe: Recipe, callbacks: list[Callback], folder: Path) -> lightni
         max_epochs=recipe.epochs,
         accelerator=recipe.accelerator,
         devices=recipe.devices,
-        precision=recipe.precision,
+        precision=cast(Any, recipe.precision),
         gradient_clip_val=recipe.grad_clip or None,
         callbacks=callbacks,
         default_root_dir=folder,

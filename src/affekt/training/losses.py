@@ -39,8 +39,10 @@ def founding_loss(
     loss = torch.nn.functional.mse_loss(prediction, target)
     if len(prediction) < 3:  # two points always correlate perfectly; penalties would be noise
         return loss
-    return loss + variance * variance_penalty(prediction, target) + correlation * correlation_penalty(
-        prediction, target, toward
+    return (
+        loss
+        + variance * variance_penalty(prediction, target)
+        + correlation * correlation_penalty(prediction, target, toward)
     )
 
 

@@ -210,7 +210,7 @@ def test_a_malicious_pickle_runs_nothing(
 ) -> None:
     marker, path = tmp_path / "executed", tmp_path / "evil.pth.tar"
     write({"args": Bomb(marker), "state_dict": state}, path)
-    with pytest.raises(WeightsError, match=r"Unsupported .*from a source you trust"):
+    with pytest.raises(WeightsError, match=r"Unsupported .*again from a source you trust"):
         load_checkpoint(target, path)
     assert not marker.exists()
     assert_untouched()

@@ -78,7 +78,7 @@ def _read_pickle(path: Path) -> Any:
     except Exception as error:  # a damaged or hostile file can fail in any way, and each means the same
         raise WeightsError(
             f"{path} is damaged or holds something other than weights, and was not loaded ({_reason(error)}). Allowed "
-            "are tensors in plain containers. Download it again, from a source you trust, or take the .safetensors file."
+            "are tensors in plain containers. Download it again from a source you trust, or take the .safetensors file."
         ) from error
 
 

@@ -1,0 +1,40 @@
+# `make` alone lists the targets. `make demo` and `make test` set everything up by themselves.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# torch is installed first and pinned: an unpinned torch can bring gigabytes of GPU libraries to a machine without GPU.
+TORCH  ?= torch==2.13.0
+STAMP  := $(VENV)/.stamp
+JOBS   ?= 2
+
+.PHONY: help setup demo test lint bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## create .venv with everything that the project needs
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "affekt needs Python 3.11 or newer")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP) ## compare four encoders on generated music, on any laptop, in under three minutes
+	$(BIN)/affekt compare experiments/demo.yaml --out runs/demo
+
+test: $(STAMP) lint ## check style and types, run every test
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+lint: $(STAMP) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP) ## print speed ratios against named peers
+	@for script in benchmarks/[a-z]*.py; do [ $$script = benchmarks/common.py ] || $(BIN)/python $$script || exit 1; done
+
+clean: ## remove .venv and caches (runs/ stays)
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
