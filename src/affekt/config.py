@@ -2,7 +2,8 @@
 
 A file is YAML. It is validated whole before any work starts: all mistakes in one error, unknown keys among them, with
 the nearest known key. An entry of `encoders` is a name, or a mapping that overrides `clips`, `freeze`, `head`,
-`training`, `loss` or `weights` for that encoder alone. The fingerprint of a resolved experiment names its run folder.
+`clip_embeddings`, `training` or `loss`, or names `weights`, for that encoder alone. The fingerprint of a resolved
+experiment names its run folder.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ class DatasetSection(Section):
 
     name: str = Field("demo", description="deam, demo or folder")
     root: Path | None = Field(None, description="folder of the data set; deam is downloaded, demo generated without")
-    labels: Literal["corrected", "raw"] = Field("corrected", description="deam: exchanged labels mended, or as filed")
+    labels: Literal["corrected", "raw", "corrected-unchecked"] = Field(
+        "corrected", description="deam: exchanged labels put right, as filed, or exchanged without looking"
+    )
     targets: list[str] | None = Field(None, description="columns to predict; valence and arousal by default")
     n_songs: int | None = Field(None, ge=10, description="demo: size of the corpus, 96 by default")
 
@@ -122,6 +125,7 @@ class EncoderSection(Section):
     weights: str = Field("pretrained", description="pretrained, random, or the path of a checkpoint")
     freeze: Freeze
     head: Head
+    clip_embeddings: float | None
     clips: ClipsSection
     training: TrainingSection
     loss: LossSection
@@ -134,8 +138,10 @@ class EncoderSection(Section):
 
     @property
     def title(self) -> str:
-        """What reports call it."""
-        return self.label or self.name
+        """What reports call it: the label, or the name with a folder or file cut down to its last part."""
+        kind, colon, argument = self.name.partition(":")
+        local = colon and (kind == "precomputed" or Path(argument).expanduser().exists())
+        return self.label or (f"{kind}:{Path(argument).name}" if local else self.name)
 
 
 class Experiment(Section):
@@ -150,6 +156,9 @@ class Experiment(Section):
     encoders: list[EncoderSection] = Field(min_length=1)
     freeze: Freeze = Field("all", description="all, none, or lastN: all but the last N layers are frozen and stored")
     head: Head = Field("ridge", description="ridge (closed form), linear, mlp, or seed (the founding two heads)")
+    clip_embeddings: float | None = Field(
+        5.0, gt=0, description="standardised embeddings are clipped to +-this; null for not at all"
+    )
     training: TrainingSection = TrainingSection()
     loss: LossSection = LossSection()
 
@@ -161,7 +170,7 @@ class Experiment(Section):
 _QUOTE = '"'
 
 #: Keys of the file that an entry of `encoders` inherits and may override.
-INHERITED = ("freeze", "head", "clips", "training", "loss")
+INHERITED = ("freeze", "head", "clip_embeddings", "clips", "training", "loss")
 
 
 def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
@@ -202,7 +211,7 @@ def parse_experiment(value: Mapping[str, Any], source: str = "the experiment") -
 def _inherit(value: Mapping[str, Any]) -> dict[str, Any]:
     """Give each encoder the settings that stand beside the list, its own on top."""
     shared = {key: value[key] for key in INHERITED if key in value}
-    defaults = {"freeze": "all", "head": "ridge", "clips": {}, "training": {}, "loss": {}}
+    defaults = {"freeze": "all", "head": "ridge", "clip_embeddings": 5.0, "clips": {}, "training": {}, "loss": {}}
     encoders = value.get("encoders")
     if not isinstance(encoders, list):
         return dict(value)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from affekt.audio.clips import ClipPlan
+from affekt.audio.silence import native_stderr_silenced
 from affekt.config import EncoderSection, Experiment, parse_experiment
 from affekt.data import Dataset, load_dataset
 from affekt.data.base import named
@@ -215,7 +216,8 @@ def listen(contenders: Sequence[Contender], dataset: Dataset, store: Store, quie
     """Run every prefix over every song, or find its activations in the store."""
     for contender in contenders:
         title = f"listening: {contender.title}"
-        with bar(title, len(dataset), quiet or not contender.encoder.needs_audio) as advance:
+        silent = quiet or not contender.encoder.needs_audio
+        with native_stderr_silenced(), bar(title, len(dataset), silent) as advance:
             contender.features = extract(
                 contender.encoder, contender.cut, dataset.songs, contender.plan, store, advance
             )
@@ -273,7 +275,7 @@ def train_fold(contender: Contender, task: Task, dataset: Dataset, folder: Path,
     if contender.section.head == "ridge" or contender.encoder.spec.embedding_dim == 0:
         from affekt.training.ridge import fit_ridge
 
-        fitted = fit_ridge(task)
+        fitted = fit_ridge(task, contender.section.clip_embeddings)
     else:
         from affekt.training.fit import fit_suffix
 
@@ -352,17 +354,19 @@ def _fold_key(contender: Contender, task: Task, dataset: Dataset) -> str:
     """Hash of all that determines a fold's predictions."""
     section = contender.section
     prefix = prefix_settings(contender.encoder, contender.cut, contender.plan)
-    recipe = [section.head] if section.head == "ridge" else [section.head, section.training, section.loss]
-    plain = [part if isinstance(part, str) else part.model_dump(mode="json") for part in recipe]
+    recipe = section.model_dump(mode="json", include={"head", "clip_embeddings"})
+    if section.head != "ridge":
+        recipe |= section.model_dump(mode="json", include={"training", "loss"})
     audio = {song: contender.features.keys.get(song, "") for song in dataset.ids}
-    return digest([prefix, plain, asdict(task.fold), task.seed, dataset.fingerprint(), audio])
+    return digest([prefix, recipe, asdict(task.fold), task.seed, dataset.fingerprint(), audio])
 
 
 def _recipe(section: EncoderSection) -> Any:
     from affekt.training.fit import Recipe
 
     training = section.training.model_dump(exclude={"validation"})
-    return Recipe(head=section.head, loss=section.loss.model_dump(), **training)
+    loss = section.loss.model_dump()
+    return Recipe(head=section.head, loss=loss, clip_embeddings=section.clip_embeddings, **training)
 
 
 def _write_fitted(path: Path, fitted: Fitted) -> None:
@@ -433,6 +437,7 @@ def _about_encoder(contender: Contender, fitted: dict[tuple[str, int, int], Fitt
         "freeze": section.freeze,
         "cut": contender.cut.name,
         "head": "ridge" if closed else section.head,
+        "clip_embeddings": section.clip_embeddings,
         "clips": asdict(contender.plan),
         "training": None if closed else section.training.model_dump(mode="json"),
         "loss": None if closed else section.loss.model_dump(mode="json"),

@@ -54,6 +54,7 @@ class Recipe:
     accelerator: str
     devices: int | str
     loss: dict[str, Any]
+    clip_embeddings: float | None = 5.0
 
 
 def fit_suffix(
@@ -107,7 +108,7 @@ class Regressor(lightning.LightningModule):
     def __init__(self, suffix: nn.Module | None, dim: int, n_targets: int, recipe: Recipe, seed: int) -> None:
         super().__init__()
         self.suffix = suffix if suffix is not None else nn.Identity()
-        self.standardise = Standardise(dim)
+        self.standardise = Standardise(dim, recipe.clip_embeddings)
         self.head = build_head(recipe.head, dim, n_targets)
         self.recipe = recipe
         self.seed = seed

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from affekt.errors import ConfigError
-from affekt.training.table import CLIP
 
 HIDDEN = 256
 DROPOUT = 0.1
@@ -46,13 +45,14 @@ class Separate(nn.Module):
 
 
 class Standardise(nn.Module):
-    """Fixed shift and scale of embeddings, learnt from training songs, then clipped to +-5."""
+    """Fixed shift and scale of embeddings, learnt from training songs, then clipped to +-`clip`."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, clip: float | None = 5.0) -> None:
         super().__init__()
+        self.clip = clip
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("std", torch.ones(dim))
 
@@ -64,7 +64,8 @@ class Standardise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, dim) -> (batch, dim)."""
-        return ((x - self.mean) / self.std).clamp(-CLIP, CLIP)
+        z = (x - self.mean) / self.std
+        return z if self.clip is None else z.clamp(-self.clip, self.clip)
 
 
 def _hidden(embedding_dim: int, n_out: int) -> nn.Module:

@@ -1,6 +1,6 @@
 """Ridge regression on frozen embeddings: closed form, one strength of regularisation per target.
 
-Embeddings are averaged over a song's clips, standardised with training statistics and clipped to +-5. The strength is
+Embeddings are averaged over a song's clips, standardised with training statistics and clipped. The strength is
 chosen by leave-one-out over the training songs (generalised cross-validation, as in scikit-learn's RidgeCV).
 Validation songs train along: a closed form has no epoch to choose.
 """
@@ -11,13 +11,18 @@ import time
 
 import numpy as np
 
-from affekt.training.table import CLIP, Fitted, Standardiser, Task
+from affekt.training.table import Fitted, Standardiser, Task
 
 ALPHAS = np.logspace(-1, 6, 29)
 
 
-def fit_ridge(task: Task) -> Fitted:
-    """Train on the fold's training and validation songs, predict its test songs."""
+def fit_ridge(task: Task, clip: float | None = 5.0) -> Fitted:
+    """Train on the fold's training and validation songs, predict its test songs.
+
+    Args:
+        task: one fold.
+        clip: standardised embeddings are clipped to +-this; None for not at all.
+    """
     from sklearn.linear_model import RidgeCV
 
     start = time.perf_counter()
@@ -29,8 +34,8 @@ def fit_ridge(task: Task) -> Fitted:
         return _fitted(task, predicted, n_trainable=labels.mean.size, start=start)
     scale = Standardiser.fit(x)
     model = RidgeCV(ALPHAS, alpha_per_target=True)
-    model.fit(scale.apply(x).clip(-CLIP, CLIP), labels.apply(task.y(train)))
-    predicted = labels.undo(model.predict(scale.apply(x_test).clip(-CLIP, CLIP)).reshape(len(x_test), -1))
+    model.fit(scale.apply(x, clip), labels.apply(task.y(train)))
+    predicted = labels.undo(model.predict(scale.apply(x_test, clip)).reshape(len(x_test), -1))
     fitted = _fitted(task, predicted, n_trainable=(x.shape[1] + 1) * predicted.shape[1], start=start)
     fitted.chosen = {"alpha": np.atleast_1d(model.alpha_).tolist()}
     return fitted

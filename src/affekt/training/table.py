@@ -12,8 +12,6 @@ from affekt.data.splits import Fold
 
 #: Tables up to this size are copied into memory; larger ones are read from the mapped files.
 IN_MEMORY_BYTES = 2 * 1024**3
-#: Standardised embeddings are clipped here: without it one outlier song can ruin a fold.
-CLIP = 5.0
 
 
 class ClipTable:
@@ -80,9 +78,10 @@ class Standardiser:
         std = x.std(axis=0)
         return cls(x.mean(axis=0), np.where(std > 1e-8, std, 1.0))
 
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        """To zero mean and unit variance."""
-        return (x - self.mean) / self.std
+    def apply(self, x: np.ndarray, clip: float | None = None) -> np.ndarray:
+        """To zero mean and unit variance, then clipped to +-`clip`."""
+        z = (x - self.mean) / self.std
+        return z if clip is None else z.clip(-clip, clip)
 
     def undo(self, x: np.ndarray) -> np.ndarray:
         """Back to the original scale."""
