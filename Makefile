@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 TORCH  ?= torch==2.13.0
 STAMP  := $(VENV)/.stamp
 JOBS   ?= 2
+# Test processes share the cores: one thread each, sleeping while it waits.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help setup demo test lint bench clean
 
@@ -26,7 +28,7 @@ demo: $(STAMP) ## compare four encoders on generated music, on any laptop, in un
 	$(BIN)/affekt compare experiments/demo.yaml --out runs/demo
 
 test: $(STAMP) lint ## check style and types, run every test
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -66,7 +66,11 @@ def compare(
     from affekt.report.terminal import print_table
 
     settings = load_experiment(experiment, overrides or [])
-    results, folder = run_experiment(settings, out, Store(store) if store else None, quiet)
+    try:
+        results, folder = run_experiment(settings, out, Store(store) if store else None, quiet)
+    except KeyboardInterrupt:
+        console().print("Stopped. What is finished is kept; the same command goes on from there.")
+        raise typer.Exit(130) from None
     report_path = write_report(results, folder / "report.html")
     print_table(results, Console(highlight=False))
     for remark in remarks(results):
@@ -195,9 +199,6 @@ def main() -> NoReturn:
     except AffektError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("\nStopped. What is finished is kept; the same command goes on from there.\n")
-        sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
     sys.exit(0)

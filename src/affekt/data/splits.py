@@ -160,14 +160,15 @@ def _parts(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # small strata are handled above
         parts = [test for _, test in folder.split(np.zeros(len(groups)), usable, groups)]
-    return parts if all(len(part) for part in parts) else _by_size(groups, n_parts)
+    return parts if all(len(part) for part in parts) else _unstratified(groups, n_parts, rng)
 
 
-def _by_size(groups: np.ndarray, n_parts: int) -> list[np.ndarray]:
-    """Whole groups dealt to the smallest part; for data too small to stratify."""
+def _unstratified(groups: np.ndarray, n_parts: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Whole groups dealt out at random, as many to each part; for data too small to stratify."""
     from sklearn.model_selection import GroupKFold
 
-    return [test for _, test in GroupKFold(n_parts).split(np.zeros(len(groups)), groups=groups)]
+    folder = GroupKFold(n_parts, shuffle=True, random_state=int(rng.integers(2**31)))
+    return [test for _, test in folder.split(np.zeros(len(groups)), groups=groups)]
 
 
 def _inner(

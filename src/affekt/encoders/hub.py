@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
 
 from affekt.errors import AffektError, MissingExtraError, StorageError, WeightsError
@@ -22,7 +23,7 @@ CONFIG_FILES = ("config.json", "preprocessor_config.json")
 ANSWER_S = 5.0
 #: Answers of a hub that is there but cannot serve now; what is cached then serves as if there were no internet.
 _BUSY = (429, 500, 502, 503, 504)
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ def find_checkpoint(name: str, weight_files: tuple[str, ...] = WEIGHT_FILES) -> 
     if place.is_dir():
         return _from_folder(place, weight_files)
     if place.is_file():
-        return _from_folder(place.parent, tuple({place.name} & set(weight_files)) or weight_files)
+        if place.name not in weight_files:
+            raise WeightsError(f"{place}: weights must be named {' or '.join(weight_files)}, beside a config.json.")
+        return _from_folder(place.parent, (place.name,))
     repository, _, revision = name.partition("@")
     if repository.count("/") != 1 or repository.startswith((".", "/", "~")):
         raise WeightsError(
@@ -114,7 +117,7 @@ def _unreachable(error: Exception) -> bool:
 
     The hub's client is built on httpx, under whatever name the installed version brings it.
     """
-    return isinstance(error, OSError | ValueError) or type(error).__module__.startswith(("httpx", "httpcore"))
+    return isinstance(error, OSError | JSONDecodeError) or type(error).__module__.startswith(("httpx", "httpcore"))
 
 
 def _from_cache(repository: str, revision: str | None, weight_files: tuple[str, ...], error: Exception) -> Checkpoint:
@@ -122,8 +125,9 @@ def _from_cache(repository: str, revision: str | None, weight_files: tuple[str, 
     folder = _cached(repository, revision, weight_files)
     if folder is None:
         raise WeightsError(
-            f"{repository}: the hub cannot be reached ({type(error).__name__}) and the model is not in the local "
-            "cache. Connect to the internet once, or copy the repository to a folder and use hf:<folder> "
+            f"{repository}: the hub cannot be reached ({type(error).__name__}) and the model"
+            f"{f' at revision {revision}' if revision else ''} is not in the local cache. "
+            "Connect to the internet once, or copy the repository to a folder and use hf:<folder> "
             '(or `weights: <folder>`), or use `weights: random` or a "-nano" encoder, which need no download.'
         ) from None
     found = _from_folder(folder, weight_files)
@@ -135,13 +139,14 @@ def _cached(repository: str, revision: str | None, weight_files: tuple[str, ...]
 
     Weights are fetched last, so a snapshot that has them is whole.
     """
-    from huggingface_hub import scan_cache_dir
+    from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        repositories = [r for r in scan_cache_dir().repos if r.repo_id == repository and r.repo_type == "model"]
-    except CacheNotFound:
+        everything = scan_cache_dir(constants.HF_HUB_CACHE).repos
+    except (CacheNotFound, ValueError):  # not there, or not a folder
         return None
+    repositories = [found for found in everything if found.repo_id == repository and found.repo_type == "model"]
     snapshots = [
         snapshot
         for snapshot in (s for r in repositories for s in r.revisions)

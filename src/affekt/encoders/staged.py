@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,10 +104,19 @@ class Suffix(nn.Module):
         )
         self.owned.requires_grad_(True)
         self._stages = list(stages)
+        self._borrowed = [m for stage in stages for m in stage.bound_modules() if m not in set(self.owned.modules())]
+        for module in self._borrowed:
+            module.requires_grad_(False)
 
     def forward(self, activations: Tensor) -> Tensor:
         """Activations (batch, ...) to embeddings (batch, embedding_dim)."""
         return run_stages(self._stages, self.augment(activations))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Suffix:
+        """Take along, to another device or type, what a stage borrows from one that stands before the cut."""
+        for module in self._borrowed:
+            module._apply(fn, recurse)
+        return super()._apply(fn, recurse)
 
 
 def state_digest(model: nn.Module) -> str:

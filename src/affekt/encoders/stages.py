@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -35,6 +36,12 @@ class Stage:
         """All parameters of this stage. No other stage has any of them."""
         for module in self.modules:
             yield from module.parameters()
+
+    def bound_modules(self) -> Iterator[nn.Module]:
+        """Modules of other steps that the function is bound to."""
+        if isinstance(self.function, partial):
+            bound = (*self.function.args, *self.function.keywords.values())
+            yield from (value for value in bound if isinstance(value, nn.Module))
 
 
 def run_stages(stages: Sequence[Stage], x: Tensor) -> Tensor:

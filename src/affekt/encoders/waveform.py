@@ -10,6 +10,8 @@ attention mask, so clips of one batch have equal length and nothing is ever padd
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,7 +64,7 @@ NANO = {
 def wav2vec2_nano(name: str, weights: str, seed: int) -> WaveformEncoder:
     """The compact, untrained Wav2Vec 2.0 for the demo, tests and training from scratch."""
     if weights not in ("pretrained", "random"):
-        return from_hub(f"hf:{weights}", "pretrained", seed)
+        return _load(name, find_checkpoint(weights), "as given")
     transformers = _transformers(name)
     model = _random_model(transformers.Wav2Vec2Config(**NANO), seed)
     return WaveformEncoder(name, model, f"{RANDOM_WEIGHTS} (seed {seed})", "Apache-2.0")
@@ -73,16 +75,20 @@ def published(name: str, weights: str, seed: int) -> WaveformEncoder:
     repository, licence = PUBLISHED[name]
     if weights == "random":
         return _untrained(name, seed)
-    source = repository if weights == "pretrained" else weights
-    return _load(name, find_checkpoint(source), licence)
+    if weights != "pretrained":
+        return _load(name, find_checkpoint(weights), "as given")
+    return _load(name, find_checkpoint(repository), licence)
 
 
 def from_hub(name: str, weights: str, seed: int) -> WaveformEncoder:
     """Any waveform model of transformers: "hf:<owner/name[@revision]>" or "hf:<folder>"."""
+    if weights not in ("pretrained", "random"):
+        raise EncoderError(f'{name}: names its weights itself; with `weights: {weights}` write "hf:{weights}" instead.')
     checkpoint = find_checkpoint(name.removeprefix("hf:"))
     if weights == "random":
         model = _random_model(_config(name, checkpoint.folder), seed)
-        return WaveformEncoder(name, model, f"{RANDOM_WEIGHTS} (seed {seed})", "none")
+        source = f"{RANDOM_WEIGHTS} (seed {seed})"
+        return WaveformEncoder(name, model, source, "none", *_input(name, checkpoint.folder))
     return _load(name, checkpoint, "see the repository")
 
 
@@ -170,28 +176,19 @@ def _load(name: str, checkpoint: Checkpoint, licence: str) -> WaveformEncoder:
     transformers = _transformers(name)
     config = _config(name, checkpoint.folder)
     try:
-        model, report = transformers.AutoModel.from_pretrained(
-            checkpoint.folder,
-            config=config,
-            output_loading_info=True,
-            trust_remote_code=False,
-            use_safetensors=checkpoint.weights_path.suffix == ".safetensors",
-            weights_only=True,
-        )
+        with _seeded(0):  # what a file may lack (`NOT_NEEDED`) is drawn, and must not differ from run to run
+            model, report = transformers.AutoModel.from_pretrained(
+                checkpoint.folder,
+                config=config,
+                output_loading_info=True,
+                trust_remote_code=False,
+                use_safetensors=checkpoint.weights_path.suffix == ".safetensors",
+                weights_only=True,
+            )
     except Exception as error:  # a damaged or foreign file shows as many kinds of error
-        raise WeightsError(
-            f"{name}: {checkpoint.weights_path.name} cannot be loaded ({str(error).splitlines()[0][:200]})."
-        ) from None
+        raise WeightsError(f"{name}: {checkpoint.weights_path.name} cannot be loaded ({_first_line(error)}).") from None
     _check_loaded(name, report)
-    reading = _preprocessor(checkpoint.folder)
-    return WaveformEncoder(
-        name,
-        model.float(),
-        checkpoint.source,
-        licence,
-        sample_rate_hz=int(reading.get("sampling_rate", 16000)),
-        normalise=bool(reading.get("do_normalize", True)),
-    )
+    return WaveformEncoder(name, model.float(), checkpoint.source, licence, *_input(name, checkpoint.folder))
 
 
 def _check_loaded(name: str, report: dict[str, Any]) -> None:
@@ -209,16 +206,27 @@ def _config(name: str, folder: Path) -> Any:
     transformers = _transformers(name)
     try:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"{name}: no usable config.json ({str(error).splitlines()[0][:200]}).") from None
+    except Exception as error:  # whatever stands in the file decides what falls over
+        raise WeightsError(f"{name}: no usable config.json ({_first_line(error)}).") from None
     if config.model_type not in FAMILIES:
         raise EncoderError(f'{name}: "{config.model_type}" cannot be cut. Families that work: {", ".join(FAMILIES)}.')
     return config
 
 
-def _preprocessor(folder: Path) -> dict[str, Any]:
+def _input(name: str, folder: Path) -> tuple[int, bool]:
+    """Sample rate in Hz and whether clips are normalised, as preprocessor_config.json says, if there is one."""
     path = folder / "preprocessor_config.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    try:
+        said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        rate_hz, normalise = said.get("sampling_rate", 16000), said.get("do_normalize", True)
+    except (OSError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{name}: no usable {path.name} ({_first_line(error)}).") from None
+    if not (isinstance(rate_hz, int) and rate_hz > 0 and isinstance(normalise, bool)):
+        raise WeightsError(
+            f"{name}: {path.name} has sampling_rate {rate_hz!r} and do_normalize {normalise!r}; allowed are a number of "
+            "Hz, and true or false."
+        )
+    return rate_hz, normalise
 
 
 def _untrained(name: str, seed: int) -> WaveformEncoder:
@@ -239,9 +247,20 @@ def _untrained(name: str, seed: int) -> WaveformEncoder:
 def _random_model(config: Any, seed: int) -> Any:
     """A model with random weights that leaves the caller's random numbers as they were."""
     transformers = _transformers("random weights")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with _seeded(seed):
         return transformers.AutoModel.from_config(config)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Torch's random numbers on the CPU start from `seed` within, and go on as if nothing had been after."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _transformers(feature: str) -> Any:

@@ -7,10 +7,11 @@ once, so whatever stops an extraction, the next one continues there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,26 +83,31 @@ def extract(
         for _ in songs:
             advance()
         return features
-    settings = prefix_settings(encoder, cut, plan)
-    for song, source in _ahead(served, lambda song: _source(song, settings, encoder, plan, store)):
-        try:
-            found = source()
-            if found.clips is not None:
-                _compute(encoder, cut, song, found, store)
-            else:
-                features.n_reused += 1
-            features.keys[song.id] = found.key
-            features.arrays[song.id] = store.get(found.key)
-            features.seconds[song.id] = float(store.about(found.key).get("seconds", "nan"))
-        except AudioError as error:
-            features.skipped[song.id] = str(error)
+    for _ in features.skipped:
         advance()
+    settings = prefix_settings(encoder, cut, plan)
+    # closing stops the threads at once, whatever ends the loop
+    with contextlib.closing(_ahead(served, lambda song: _source(song, settings, encoder, plan, store))) as ahead:
+        for song, source in ahead:
+            try:
+                found = source()
+                if found.clips is not None:
+                    _compute(encoder, cut, song, found, store)
+                else:
+                    features.n_reused += 1
+                features.keys[song.id] = found.key
+                features.arrays[song.id] = store.get(found.key)
+                features.seconds[song.id] = float(store.about(found.key).get("seconds", "nan"))
+            except AudioError as error:
+                features.skipped[song.id] = str(error)
+            advance()
     return features
 
 
 def prefix_settings(encoder: Encoder, cut: Cut, plan: ClipPlan) -> dict[str, object]:
     """Everything but the audio that determines activations: what the store's key is made of."""
-    return {**encoder.settings(), "cut": cut.index, "clips": plan, "dtype": np.dtype(DTYPE).name}
+    heard = {"sample_rate_hz": encoder.spec.sample_rate_hz, "clips": plan}
+    return {**encoder.settings(), **heard, "cut": cut.index, "dtype": np.dtype(DTYPE).name}
 
 
 def store_key(audio_path: Path, settings: dict[str, object]) -> str:
@@ -152,7 +158,7 @@ def _compute(encoder: Encoder, cut: Cut, song: Song, source: _Source, store: Sto
 
 def _ahead(
     songs: Sequence[Song], work: Callable[[Song], _Source], n_threads: int = 2
-) -> Iterator[tuple[Song, Callable[[], _Source]]]:
+) -> Generator[tuple[Song, Callable[[], _Source]]]:
     """Each song with a way to wait for its source, `AHEAD` of them in preparation at any time."""
     with ThreadPoolExecutor(n_threads, thread_name_prefix="decode") as pool:
         queue: deque[tuple[Song, Future[_Source]]] = deque()

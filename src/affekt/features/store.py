@@ -8,8 +8,8 @@ processes may share a store. The header of each file says what it holds.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ from affekt.errors import StorageError
 from affekt.files import atomic
 
 _TENSOR = "activations"
+#: Keys begin with two hexadecimal digits, which name the folder that they lie in.
+_FOLDERS = "[0-9a-f][0-9a-f]"
 _DTYPES = {"F16": np.float16, "F32": np.float32}
 
 
@@ -77,7 +79,7 @@ class Store:
             if 0 in shape:
                 return np.zeros(shape, dtype)
             return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise StorageError(f"{path}: missing or damaged ({error}). Delete the file and run again.") from None
 
     def about(self, key: str) -> dict[str, str]:
@@ -86,7 +88,7 @@ class Store:
 
     def entries(self) -> Iterator[Entry]:
         """All values in the store; damaged files are listed with an empty description."""
-        for path in sorted(self.root.glob("??/*.safetensors")):
+        for path in sorted(self.root.glob(f"{_FOLDERS}/*.safetensors")):
             yield Entry(path.stem, path, path.stat().st_size, _about(path))
 
     def summary(self) -> list[dict[str, Any]]:
@@ -111,8 +113,11 @@ class Store:
         for entry in doomed:
             entry.path.unlink(missing_ok=True)
         if encoder is None:
-            for folder in self.root.glob("??"):
-                shutil.rmtree(folder, ignore_errors=True)
+            for left in self.root.glob(f"{_FOLDERS}/.*.safetensors.*.part"):
+                left.unlink(missing_ok=True)
+            for folder in self.root.glob(_FOLDERS):
+                with contextlib.suppress(OSError):  # something else lies there
+                    folder.rmdir()
         return len(doomed)
 
 
@@ -128,5 +133,5 @@ def _header(path: Path) -> tuple[dict[str, dict], int]:
 def _about(path: Path) -> dict[str, str]:
     try:
         return dict(_header(path)[0].get("__metadata__", {}))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}

@@ -1,14 +1,17 @@
 """Training the suffix and the heads on stored activations, with Lightning: checkpoints, resume, mixed precision, GPUs.
 
-An epoch reads activations at the cut and nothing else: no audio is decoded and no frozen layer runs. Shuffling and
-dropout are seeded by run and epoch, so a fit that was interrupted and resumed gives the numbers of one that was not.
+An epoch reads activations at the cut and nothing else: no audio is decoded and no frozen layer runs. Shuffling is
+seeded by run and epoch, dropout by run and step, so a fit that was interrupted and resumed gives the numbers of one
+that was not.
 The epoch with the lowest validation loss is kept. Units: losses are of standardised labels, per clip.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,12 +22,14 @@ from typing import Any, cast
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from affekt.encoders.base import Cut, Encoder
-from affekt.files import storage_errors
+from affekt.errors import ConfigError
+from affekt.files import atomic, storage_errors
 from affekt.training.heads import Standardise, build_head
 from affekt.training.losses import founding_loss
 from affekt.training.table import ClipTable, Fitted, Standardiser, Task
@@ -73,11 +78,12 @@ def fit_suffix(
         cut: where the suffix begins.
         recipe: how to train.
         folder: for checkpoints. An unfinished fit in it is resumed; a finished one leaves `best.safetensors`.
-        on_epoch: called with the number of finished epochs.
+        on_epoch: called with the number of finished epochs, once the last of them is saved.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C; the last finished epoch is kept in `folder`.
         StorageError: `folder` cannot be written to.
+        ConfigError: the loss left the range of numbers.
     """
     start = time.perf_counter()
     with torch.random.fork_rng(devices=[]), _quiet(), storage_errors(folder):
@@ -85,10 +91,12 @@ def fit_suffix(
         labels = Standardiser.fit(task.y(task.fold.train))
         model = Regressor(encoder.suffix(cut), encoder.spec.embedding_dim, labels.mean.size, recipe, task.seed)
         model.standardise.learn(_embed(model, ClipSet.of(task, task.fold.train, labels)))
-        best = ModelCheckpoint(folder, "best", monitor="validation_loss", save_last=True, enable_version_counter=False)
-        trainer = _trainer(recipe, [best, _Epochs(on_epoch)], folder)
+        # Two, because `save_last` of the first would skip every epoch that is not the best.
+        best = ModelCheckpoint(folder, "best", monitor="validation_loss", enable_version_counter=False)
+        last = ModelCheckpoint(folder, "last", enable_version_counter=False)
+        trainer = _trainer(recipe, [best, last, _Epochs(on_epoch)], folder)
         _run(trainer, model, task, labels, folder)
-        kept = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
+        kept = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")
         model.load_state_dict(kept["state_dict"])
         history = _history(model, int(kept["epoch"]))
         predictions = _predict(model, task, labels)
@@ -118,9 +126,13 @@ class Regressor(lightning.LightningModule):
         """Standardised predictions, (batch, n_targets)."""
         return self.head(self.standardise(self.suffix(activations)))
 
-    def on_train_epoch_start(self) -> None:
-        """Seed dropout and augmentation by run and epoch: a resumed fit draws what an unbroken one would."""
-        torch.manual_seed(int(np.random.SeedSequence([self.seed, self.current_epoch]).generate_state(1)[0]))
+    def on_train_batch_start(self, batch: Any, index: int) -> None:
+        """Seed dropout and augmentation by run and step: a resumed fit draws what an unbroken one would.
+
+        Once an epoch would not do: what draws a random number between its start and its first batch differs on resume.
+        """
+        step = [self.seed, self.current_epoch, index]
+        torch.manual_seed(int(np.random.SeedSequence(step).generate_state(1)[0]))
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         """Loss of one batch of clips."""
@@ -131,9 +143,18 @@ class Regressor(lightning.LightningModule):
         self._log_losses("validation", batch)
 
     def on_train_epoch_end(self) -> None:
-        """Note the epoch's figures."""
+        """Note the epoch's figures.
+
+        Raises:
+            ConfigError: one of them is not finite.
+        """
         names = ("train_mse", "train_loss", "validation_mse", "validation_loss")
         figures = {name: float(self.trainer.callback_metrics[name]) for name in names}
+        if not all(map(math.isfinite, figures.values())):
+            raise ConfigError(
+                f"training diverged in epoch {self.current_epoch + 1} (validation loss {figures['validation_loss']}). "
+                f"Lower training.max_lr, which is {self.recipe.max_lr:g}, or training.grad_clip."
+            )
         self.epochs.append({"epoch": self.current_epoch + 1, **figures})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -220,12 +241,24 @@ class EpochShuffle(Sampler[int]):
         return self._n
 
 
-class _Epochs(Callback):
+class _Epochs(Checkpoint):
+    """Tells of an epoch after it is saved: Lightning calls the callbacks of this class last, in their order."""
+
     def __init__(self, on_epoch: Callable[[int], None]) -> None:
         self._on_epoch = on_epoch
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         self._on_epoch(trainer.current_epoch + 1)
+
+
+class _AtomicCheckpoints(TorchCheckpointIO):
+    """Lightning's own way goes through the system's temporary folder: half a file where that is another disk."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with atomic(Path(path)) as temporary:
+            temporary.write_bytes(content.getbuffer())
 
 
 def _trainer(recipe: Recipe, callbacks: list[Callback], folder: Path) -> lightning.Trainer:
@@ -236,6 +269,7 @@ def _trainer(recipe: Recipe, callbacks: list[Callback], folder: Path) -> lightni
         precision=cast(Any, recipe.precision),
         gradient_clip_val=recipe.grad_clip or None,
         callbacks=callbacks,
+        plugins=[_AtomicCheckpoints()],
         default_root_dir=folder,
         logger=False,
         enable_progress_bar=False,
@@ -294,12 +328,10 @@ def _history(model: Regressor, best: int) -> list[dict[str, Any]]:
 
 def _keep(model: Regressor, folder: Path) -> None:
     """Replace Lightning's checkpoints by the best weights as safetensors."""
-    from safetensors.torch import save_file
-
-    from affekt.files import atomic
+    from safetensors.torch import save
 
     with atomic(folder / "best.safetensors") as temporary:
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, temporary)
+        temporary.write_bytes(save({k: v.contiguous() for k, v in model.state_dict().items()}))
     for name in ("best.ckpt", "last.ckpt"):
         (folder / name).unlink(missing_ok=True)
 

@@ -1,0 +1,58 @@
+"""What all tests share: a cache folder of their own, and a small folder of songs that can be learnt from."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+N_SONGS = 16
+SONG_S = 6.0
+SONG_RATE_HZ = 16_000
+
+
+@pytest.fixture(autouse=True)
+def affekt_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The package's cache folder, empty and temporary, so that no test reads or fills the user's own."""
+    home = tmp_path_factory.mktemp("affekt-home")
+    monkeypatch.setenv("AFFEKT_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def song_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An AudioFolder of 16 mono songs of 6 s with ids "song00" to "song15" by 8 artists, two songs each.
+
+    Brightness carries valence, loudness carries arousal, both between 1 and 9, with songs in every quadrant. Do not
+    write into it: all tests share it.
+    """
+    root = tmp_path_factory.mktemp("song-folder")
+    (root / "audio").mkdir()
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(N_SONGS):
+        quadrant = np.array([number % 2, number // 2 % 2])
+        bright, loud = 0.5 * quadrant + rng.uniform(0, 0.5, size=2)
+        name = f"audio/song{number:02d}.wav"
+        sf.write(root / name, _song(bright, loud, rng), SONG_RATE_HZ)
+        valence, arousal = (1 + 8 * np.array([bright, loud])).round(2)
+        rows.append([name, valence, arousal, f"artist {number // 2}", "dark" if bright < 0.5 else "bright"])
+    with (root / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["file_name", "valence", "arousal", "artist", "genre"], *rows])
+    return root
+
+
+def _song(bright: float, loud: float, rng: np.random.Generator) -> np.ndarray:
+    """A chord whose overtones grow with `bright`, with a little noise, scaled by `loud`; (n_samples,)."""
+    time_s = np.arange(int(SONG_S * SONG_RATE_HZ)) / SONG_RATE_HZ
+    fundamental_hz = rng.uniform(110, 220)
+    chord = np.zeros_like(time_s)
+    for overtone in range(1, 9):
+        angle = 2 * np.pi * (overtone * fundamental_hz * time_s + rng.uniform())
+        chord += (0.2 + 0.75 * bright) ** (overtone - 1) * np.sin(angle)
+    chord /= np.abs(chord).max()
+    pulse = 0.7 + 0.3 * np.sin(2 * np.pi * rng.uniform(1, 3) * time_s)
+    return (0.05 + 0.8 * loud) * pulse * chord + 0.01 * rng.standard_normal(len(time_s))

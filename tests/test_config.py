@@ -1,0 +1,172 @@
+"""The experiment file: defaults, inheritance, overrides, and every mistake in one error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from affekt.config import Experiment, load_experiment, parse_experiment, parse_freeze
+from affekt.errors import ConfigError
+
+EXPERIMENTS = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
+
+
+def mistakes(value: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_experiment(value, "x.yaml")
+    return str(caught.value)
+
+
+def test_an_encoder_inherits_what_it_does_not_override() -> None:
+    experiment = parse_experiment(
+        {
+            "freeze": "last2",
+            "head": "mlp",
+            "training": {"epochs": 7, "lr": 1.0e-4},
+            "encoders": ["wav2vec2-nano", {"name": "mambavision-nano", "freeze": "none", "training": {"epochs": 3}}],
+        }
+    )
+    first, second = experiment.encoders
+    assert (first.freeze, first.head, first.training.epochs, first.training.lr) == ("last2", "mlp", 7, 1e-4)
+    assert (second.freeze, second.head, second.training.epochs, second.training.lr) == ("none", "mlp", 3, 1e-4)
+    assert first.clips.count == 6 and first.clips.length_s == 5.0
+
+
+def test_all_mistakes_are_told_at_once_with_the_nearest_known_key() -> None:
+    message = mistakes(
+        {
+            "dataset": {"name": "deem"},
+            "training": {"epochs": "x"},
+            "freez": "all",
+            "encoders": ["wav2vec", {"name": "mean", "training": {"batchsize": 3}}],
+        }
+    )
+    assert message.startswith("5 problems in x.yaml")
+    assert 'dataset.name: "deem": unknown data set. Did you mean "demo"?' in message
+    assert 'encoders[0].name: "wav2vec": unknown encoder. Did you mean "wav2vec2-' in message
+    assert 'encoders[1].training.batchsize: unknown key. Did you mean "encoders[1].training.batch_size"?' in message
+    assert "training.epochs = 'x'" in message
+    assert 'freez: unknown key. Did you mean "freeze"?' in message
+
+
+def test_an_inherited_mistake_is_told_once() -> None:
+    assert mistakes({"encoders": ["mean", "handcrafted"], "clips": {"count": 0}}).count("clips.count") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({}, "encoders: missing"),
+        ({"encoders": []}, "encoders"),
+        ({"encoders": ["mean", "mean"]}, "named twice"),
+        ({"encoders": ["mean"], "seeds": [1, 1]}, "occurs twice"),
+        ({"encoders": ["wav2vec2-nano"], "freeze": "last1"}, "closed form"),
+        ({"encoders": ["mean"], "freeze": "lots"}, '"last1", "last2"'),
+        ({"encoders": ["mean"], "training": {"lr": 1.0, "max_lr": 0.1}}, "above max_lr"),
+        ({"encoders": ["mean"], "name": "../up"}, "name"),
+        ({"encoders": ["mean"], "clips": {"length_s": float("nan")}}, "length_s"),
+        ({"encoders": [3]}, "encoders[0]"),
+    ],
+)
+def test_mistakes(value: dict[str, Any], told: str) -> None:
+    assert told in mistakes(value)
+
+
+@pytest.mark.parametrize(("word", "n"), [("all", 0), ("none", None), ("last1", 1), ("last 12", 12)])
+def test_freeze(word: str, n: int | None) -> None:
+    assert parse_freeze(word) == n
+
+
+@pytest.mark.parametrize("word", ["", "last0", "last", "last-1", "LAST1", "some"])
+def test_freeze_refuses(word: str) -> None:
+    with pytest.raises(ConfigError, match="not allowed"):
+        parse_freeze(word)
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "x.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_overrides_reach_every_depth(tmp_path: Path) -> None:
+    path = write(tmp_path, "encoders: [mean, wav2vec2-nano]\nhead: seed")
+    overrides = ["training.epochs=3", "encoders.1.freeze=last1", "seeds=[4, 5]", "dataset.name=demo"]
+    experiment = load_experiment(path, overrides)
+    assert experiment.training.epochs == 3
+    assert experiment.encoders[1].freeze == "last1" and experiment.encoders[1].training.epochs == 3
+    assert experiment.seeds == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("epochs", "expected key=value"),
+        ("encoders.7.freeze=all", "not an index"),
+        ("name.x=3", "is a value, not a section"),
+        ("seeds=[", "cannot be read"),
+    ],
+)
+def test_bad_overrides(tmp_path: Path, override: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        load_experiment(write(tmp_path, "name: x\nencoders: [mean]"), [override])
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "\x00", "just words"])
+def test_what_is_no_experiment_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError):
+        load_experiment(write(tmp_path, text))
+
+
+def test_a_missing_file_says_where_examples_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="experiments/"):
+        load_experiment(tmp_path / "nothing.yaml")
+
+
+def test_every_setting_changes_the_fingerprint() -> None:
+    base: dict[str, Any] = {"encoders": ["wav2vec2-nano"], "head": "mlp"}
+    changes = [
+        {},
+        {"head": "linear"},
+        {"freeze": "last1"},
+        {"seeds": [1]},
+        {"clips": {"count": 5}},
+        {"training": {"epochs": 3}},
+        {"loss": {"toward": "zero"}},
+        {"split": {"folds": 4}},
+        {"permute_labels": True},
+        {"clip_embeddings": None},
+    ]
+    prints = {parse_experiment({**base, **change}).fingerprint() for change in changes}
+    assert len(prints) == len(changes)
+    assert parse_experiment(base).fingerprint() == parse_experiment(dict(base)).fingerprint()
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_shipped_experiment_is_valid_and_survives_a_round_trip(path: Path) -> None:
+    experiment = load_experiment(path)
+    assert Experiment.model_validate(experiment.model_dump(mode="json")) == experiment
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["encoders", "training", "clips", "freeze", "dataset", "seeds", "x"]), JSON))
+def test_wild_input_is_an_experiment_or_one_clear_error(value: dict[str, Any]) -> None:
+    try:
+        assert isinstance(parse_experiment(value), Experiment)
+    except ConfigError as error:
+        assert "problem" in str(error)
+
+
+def test_yaml_numbers_with_exponents_are_numbers() -> None:
+    assert parse_experiment(yaml.safe_load("{encoders: [mean], training: {lr: 3e-5}}")).training.lr == 3e-5

@@ -1,0 +1,200 @@
+"""A whole comparison on real files: what it leaves, that it repeats, resumes, and keeps what is finished."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import affekt
+from affekt import experiment as story
+from affekt.config import Experiment, parse_experiment
+from affekt.data import Dataset, load_dataset
+from affekt.data.splits import Fold, Split
+from affekt.errors import ConfigError, DataError, LeakageError
+from affekt.evaluation.results import Results
+from affekt.features.store import Store
+
+
+def experiment_on(folder: Path, **settings: Any) -> Experiment:
+    value = {
+        "name": "small",
+        "dataset": {"name": "folder", "root": str(folder)},
+        "split": {"folds": 2},
+        "clips": {"count": 2, "length_s": 2.0},
+        "encoders": ["mean", "mambavision-nano"],
+        **settings,
+    }
+    return parse_experiment(value)
+
+
+FINE_TUNED = {"head": "seed", "freeze": "last1", "training": {"epochs": 2}}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("store"))
+
+
+def run(experiment: Experiment, out: Path, store: Store) -> Results:
+    return story.run_experiment(experiment, out, store, quiet=True)[0]
+
+
+@pytest.fixture(scope="module")
+def finished(song_folder: Path, store: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Path]:
+    out = tmp_path_factory.mktemp("run") / "fine-tuned"
+    return run(experiment_on(song_folder, **FINE_TUNED), out, store), out
+
+
+def test_every_song_is_predicted_once_by_every_encoder(finished: tuple[Results, Path]) -> None:
+    results, _ = finished
+    frame = results.frame()
+    assert (frame.groupby(["encoder", "seed", "target"])["song_id"].nunique() == 16).all()
+    assert len(frame) == 16 * 2 * 2
+    assert results.targets == ["valence", "arousal"]
+
+
+def test_the_run_folder_says_exactly_what_was_run(finished: tuple[Results, Path]) -> None:
+    results, out = finished
+    record = json.loads((out / "run.json").read_text())
+    assert record["status"] == "finished" and record["versions"]["torch"] and record["machine"]["cores"]
+    assert parse_experiment({**record["experiment"]}).fingerprint()
+    assert Results.load(out / "results.json") == results
+    weights = {encoder["label"]: encoder["weights"] for encoder in results.encoders}
+    assert weights["mambavision-nano"] == "random weights (seed 0)"
+    folds = json.loads((out / "split.json").read_text())["0"]["folds"]
+    assert sorted(song for fold in folds for song in fold["test"]) == sorted(song["id"] for song in results.songs)
+
+
+def test_history_and_cost_are_measured(finished: tuple[Results, Path]) -> None:
+    results, _ = finished
+    assert [row["epoch"] for row in results.history] == [1, 2, 1, 2]
+    assert all(np.isfinite(row["validation_mse"]) for row in results.history)
+    cost = {row["encoder"]: row for row in results.cost}
+    assert cost["mambavision-nano"]["extraction_s_per_song"] > 0 and cost["mambavision-nano"]["training_s"] > 0
+
+
+def test_the_same_seed_gives_the_same_numbers(
+    finished: tuple[Results, Path], song_folder: Path, store: Store, tmp_path: Path
+) -> None:
+    again = run(experiment_on(song_folder, **FINE_TUNED), tmp_path / "again", store)
+    assert again.predictions == finished[0].predictions
+    other = run(experiment_on(song_folder, **FINE_TUNED, seeds=[1]), tmp_path / "other", store)
+    assert other.predictions != finished[0].predictions
+
+
+def test_a_finished_run_is_not_computed_again(
+    finished: tuple[Results, Path], song_folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import affekt.training.fit as fit
+
+    def never(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("a finished fold was trained again")
+
+    monkeypatch.setattr(fit, "fit_suffix", never)
+    assert run(experiment_on(song_folder, **FINE_TUNED), finished[1], store).predictions == finished[0].predictions
+
+
+def test_a_stopped_run_goes_on_where_it_was(
+    finished: tuple[Results, Path], song_folder: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = []
+    train_fold = story.train_fold
+
+    def stop_at_the_third(contender: Any, task: Any, dataset: Any, folder: Path, on_epoch: Any) -> Any:
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        trained.append(contender.title)
+        return train_fold(contender, task, dataset, folder, on_epoch)
+
+    monkeypatch.setattr(story, "train_fold", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        run(experiment_on(song_folder, **FINE_TUNED), tmp_path / "stopped", store)
+    monkeypatch.setattr(story, "train_fold", train_fold)
+    kept = len(list((tmp_path / "stopped" / "folds").glob("*.json")))
+    results = run(experiment_on(song_folder, **FINE_TUNED), tmp_path / "stopped", store)
+    assert kept == 3
+    assert results.predictions == finished[0].predictions
+
+
+def test_another_experiment_does_not_enter_the_folder(
+    finished: tuple[Results, Path], song_folder: Path, store: Store
+) -> None:
+    with pytest.raises(ConfigError, match="another experiment"):
+        run(experiment_on(song_folder), finished[1], store)
+
+
+def test_permuted_labels_cannot_be_predicted(song_folder: Path, store: Store, tmp_path: Path) -> None:
+    settings = {"encoders": ["mambavision-nano"], "split": {"folds": 4}}
+    honest = run(experiment_on(song_folder, **settings), tmp_path / "honest", store)
+    control = run(experiment_on(song_folder, **settings, permute_labels=True), tmp_path / "control", store)
+    assert any("permuted" in note for note in control.dataset["notes"])
+    assert sorted(p.y_true for p in control.predictions) == sorted(p.y_true for p in honest.predictions)
+    assert (control.table()["r2_low"] <= 0).all()
+    assert control.table()["r2"].max() < honest.table()["r2"].max()
+
+
+def test_a_leaking_split_is_refused(
+    song_folder: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leaking(dataset: Dataset, *args: Any) -> Split:
+        ids = dataset.ids
+        return Split("leak", "by hand", "artist", (Fold(tuple(ids[:8]), tuple(ids[8:10]), tuple(ids[7:])),))
+
+    monkeypatch.setattr(story, "draw_split", leaking)
+    with pytest.raises(LeakageError):
+        run(experiment_on(song_folder), tmp_path / "leak", store)
+
+
+def test_broken_songs_are_skipped_named_and_counted(song_folder: Path, store: Store, tmp_path: Path) -> None:
+    broken = tmp_path / "songs"
+    shutil.copytree(song_folder, broken)
+    (broken / "audio" / "song03.wav").write_text("not audio at all")
+    whole = (broken / "audio" / "song04.wav").read_bytes()
+    (broken / "audio" / "song04.wav").write_bytes(whole[: len(whole) // 2])
+    (broken / "audio" / "song05.wav").unlink()
+    results = run(experiment_on(broken), tmp_path / "run", store)
+    assert {row["song_id"] for row in results.skipped} == {"song03", "song04"}
+    assert results.dataset["left_out"] == [{"reason": "labels without an audio file", "n": 1, "song_ids": ["song05"]}]
+    assert results.dataset["n_scored"] == 13
+    assert [remark.split(" ")[0] for remark in story.remarks(results)] == ["1", "2"]
+
+
+def test_too_few_songs_say_why(song_folder: Path, store: Store, tmp_path: Path) -> None:
+    few = load_dataset("folder", root=song_folder).select([f"song{i:02d}" for i in range(9)])
+    with pytest.raises(DataError, match="9 of 9 songs"):
+        story.run_experiment(experiment_on(song_folder), tmp_path / "run", store, quiet=True, dataset=few)
+
+
+def test_no_audio_at_all_is_told_before_any_work(song_folder: Path, store: Store, tmp_path: Path) -> None:
+    songs = load_dataset("folder", root=song_folder)
+    silent = replace(songs, songs=tuple(replace(song, audio_path=None) for song in songs.songs))
+    with pytest.raises(ConfigError, match="no audio file"):
+        story.run_experiment(experiment_on(song_folder), tmp_path / "run", store, quiet=True, dataset=silent)
+    results = story.run_experiment(
+        experiment_on(song_folder, encoders=["mean"]), tmp_path / "mean", store, quiet=True, dataset=silent
+    )[0]
+    assert results.dataset["n_scored"] == 16
+
+
+def test_all_encoder_mistakes_are_told_together(song_folder: Path, store: Store, tmp_path: Path) -> None:
+    settings = {"encoders": [{"name": "mambavision-nano", "freeze": "last99"}, "precomputed:nothing.csv"]}
+    with pytest.raises(ConfigError) as caught:
+        run(experiment_on(song_folder, head="mlp", **settings), tmp_path / "run", store)
+    assert "2 problems" in str(caught.value)
+    assert "6 layers" in str(caught.value) and "nothing.csv" in str(caught.value)
+
+
+def test_the_python_interface(song_folder: Path, store: Store, tmp_path: Path) -> None:
+    songs = affekt.load_dataset("folder", root=song_folder)
+    results = affekt.compare(songs, ["mean", "handcrafted"], folds=2, seeds=2, out=tmp_path, store=store, quiet=True)
+    table = results.table()
+    assert list(table["encoder"]) == ["mean", "mean", "handcrafted", "handcrafted"]
+    assert results.seeds == [0, 1]
+    with pytest.raises(AttributeError):
+        affekt.nothing_of_this_name
