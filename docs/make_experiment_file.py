@@ -79,13 +79,6 @@ FOOT = """\
 #: A file with two mistakes; the page shows what they lead to.
 WITH_MISTAKES = {"encoders": ["wav2vec2-bas"], "training": {"batchsize": 16}}
 
-#: Meanings of keys whose name alone was thought to be enough in the code.
-PLAIN = {
-    "training.epochs": "how often all training songs are seen",
-    "training.weight_decay": "of AdamW",
-    "encoders[].name": "as `affekt encoders` lists it",
-}
-
 
 def render() -> str:
     """The whole page."""
@@ -118,7 +111,7 @@ def _table(model: type[BaseModel], prefix: str, names: list[str]) -> str:
         info = model.model_fields[name]
         shared = model is EncoderSection and name in INHERITED
         default = f"that of `{name}`" if shared else _default(info)
-        meaning = f"`{name}` for this encoder alone" if shared else (info.description or PLAIN[prefix + name])
+        meaning = f"`{name}` for this encoder alone" if shared else info.description
         cells = [f"`{prefix}{name}`", _type(info), default, meaning]
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows) + "\n"
@@ -137,6 +130,8 @@ def _type_words(annotation: Any) -> str:
         return ", ".join(f"`{_yaml(value)}`" for value in arguments)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_type_words(one) for one in arguments)
+    if origin is tuple:
+        return f"{len(arguments)} {_type_words(arguments[0])}s"
     if origin is list:
         return f"list of {_type_words(arguments[0]).replace('number', 'numbers').replace('text', 'texts')}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

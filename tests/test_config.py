@@ -71,6 +71,10 @@ def test_an_inherited_mistake_is_told_once() -> None:
         ({"encoders": ["mean"], "name": "../up"}, "name"),
         ({"encoders": ["mean"], "clips": {"length_s": float("nan")}}, "length_s"),
         ({"encoders": [3]}, "encoders[0]"),
+        ({"encoders": [{"name": "mean", "clip_embeddings": -1}]}, "clip_embeddings"),
+        ({"encoders": [{"name": "mean", "training": {"validation": 0.2}}]}, "all encoders share one split"),
+        ({"encoders": ["mean"], "dataset": {"name": "folder", "n_songs": 20}}, "belongs to demo"),
+        ({"encoders": ["mean"], "dataset": {"name": "folder", "labels": "raw"}}, "belongs to deam and demo"),
     ],
 )
 def test_mistakes(value: dict[str, Any], told: str) -> None:

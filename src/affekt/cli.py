@@ -117,14 +117,13 @@ def encoders(as_json: JsonOption = False) -> None:
 def data(
     name: Annotated[str, typer.Argument(help="deam, demo or folder.")],
     root: Annotated[Path | None, typer.Option(help="Folder of the data set; deam is downloaded without it.")] = None,
-    labels: Annotated[str, typer.Option(help="deam: corrected or raw.")] = "corrected",
-    targets: Annotated[str | None, typer.Option(help="Columns to predict, separated by commas.")] = None,
+    targets: Annotated[str | None, typer.Option(help="folder: columns to predict, separated by commas.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find or make a data set, check it, and print what is in it."""
     from affekt.data.inspect import inspect
 
-    found = inspect(name, root, labels, targets.split(",") if targets else None)
+    found = inspect(name, root, targets.split(",") if targets else None)
     typer.echo(
         json.dumps(found.as_dict(), indent=1, ensure_ascii=False) if as_json else "\n".join(found.summary_lines())
     )

@@ -69,6 +69,7 @@ class DatasetSection(Section):
         "corrected", description="deam: exchanged labels put right, as filed, or exchanged without looking"
     )
     targets: list[str] | None = Field(None, description="columns to predict; valence and arousal by default")
+    scale: tuple[float, float] | None = Field(None, description="folder: lowest and highest value; found by default")
     n_songs: int | None = Field(None, ge=10, description="demo: size of the corpus, 96 by default")
 
     @field_validator("name")
@@ -96,11 +97,11 @@ class ClipsSection(Section):
 class TrainingSection(Section):
     """How suffix and heads are trained; ridge needs none of it."""
 
-    epochs: int = Field(20, ge=1)
+    epochs: int = Field(20, ge=1, description="how often all training songs are seen")
     batch_size: int = Field(32, ge=1, description="clips per step")
     lr: float = Field(3.0e-5, gt=0, description="lowest rate of the cycle; the rate of a constant schedule")
     max_lr: float = Field(1.0e-3, gt=0, description="highest rate of the first cycle; later peaks are halved")
-    weight_decay: float = Field(1.0e-4, ge=0)
+    weight_decay: float = Field(1.0e-4, ge=0, description="of AdamW")
     schedule: Literal["cyclic", "constant"] = Field("cyclic", description="cyclic is CyclicLR triangular2")
     grad_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0 clips nothing")
     validation: float = Field(0.1, gt=0, lt=0.5, description="share of training songs that choose the epoch")
@@ -120,12 +121,12 @@ class LossSection(Section):
 class EncoderSection(Section):
     """One encoder, with every setting that applies to it."""
 
-    name: str
+    name: str = Field(description="as `affekt encoders` lists it")
     label: str | None = Field(None, description="how reports call it; the name by default")
     weights: str = Field("pretrained", description="pretrained, random, or the path of a checkpoint")
     freeze: Freeze
     head: Head
-    clip_embeddings: float | None
+    clip_embeddings: float | None = Field(gt=0)
     clips: ClipsSection
     training: TrainingSection
     loss: LossSection
@@ -231,7 +232,7 @@ def _merge(base: Mapping[str, Any], own: Any) -> Any:
 
 def _checked(experiment: Experiment, source: str) -> Experiment:
     """Mistakes that lie between keys rather than in one."""
-    found = []
+    found = _misplaced(experiment.dataset)
     titles = [encoder.title for encoder in experiment.encoders]
     for index, encoder in enumerate(experiment.encoders):
         where = f"encoders[{index}]"
@@ -239,6 +240,8 @@ def _checked(experiment: Experiment, source: str) -> Experiment:
             found.append(f'{where} = "{encoder.title}": named twice. Tell them apart with `label`.')
         if encoder.head == "ridge" and encoder.freeze != "all":
             found.append(f'{where}: head "ridge" is a closed form, but freeze = "{encoder.freeze}" trains layers.')
+        if encoder.training.validation != experiment.training.validation:
+            found.append(f"{where}.training.validation: belongs beside the list; all encoders share one split.")
         if encoder.training.lr > encoder.training.max_lr:
             found.append(f"{where}: training.lr = {encoder.training.lr} is above max_lr = {encoder.training.max_lr}.")
     if len(set(experiment.seeds)) < len(experiment.seeds):
@@ -246,6 +249,17 @@ def _checked(experiment: Experiment, source: str) -> Experiment:
     if found:
         raise ConfigError(problems(source, found))
     return experiment
+
+
+def _misplaced(dataset: DatasetSection) -> list[str]:
+    """Keys that were set and that this data set does not know."""
+    of = {"labels": ("deam", "demo"), "scale": ("folder",), "n_songs": ("demo",)}
+    set_keys = [key for key in of if key in dataset.model_fields_set and getattr(dataset, key) is not None]
+    return [
+        f'dataset.{key}: not for "{dataset.name}"; it belongs to {" and ".join(of[key])}.'
+        for key in set_keys
+        if dataset.name not in of[key]
+    ]
 
 
 def _override(value: dict[str, Any], override: str) -> None:

@@ -94,7 +94,10 @@ def _models() -> tuple[str, str, str]:
 
 
 def _accelerator() -> tuple[str, str, str]:
-    import torch
+    try:
+        import torch
+    except ImportError:
+        return MISSING, "not looked for without torch", ""
 
     if torch.cuda.is_available():
         return OK, ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())), ""

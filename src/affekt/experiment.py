@@ -148,7 +148,9 @@ def open_dataset(experiment: Experiment) -> Dataset:
         options["labels"] = section.labels
     if section.targets is not None:
         options["targets"] = section.targets
-    if section.name == "demo" and section.n_songs is not None:
+    if section.scale is not None:
+        options["scale"] = section.scale
+    if section.n_songs is not None:
         options["n_songs"] = section.n_songs
     return load_dataset(section.name, **options)
 

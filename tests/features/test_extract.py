@@ -88,9 +88,7 @@ def by_hand(encoder: Any, song: Song, freeze: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("freeze", ["all", "last1", "none"])
-def test_activations_are_those_of_the_prefix(
-    encoder: Any, songs: tuple[Song, ...], store: Store, freeze: str
-) -> None:
+def test_activations_are_those_of_the_prefix(encoder: Any, songs: tuple[Song, ...], store: Store, freeze: str) -> None:
     features = extract(encoder, encoder.cut(freeze), songs, PLAN, store)
     assert list(features.arrays) == [song.id for song in songs]
     assert features.n_extracted == SONGS

@@ -282,7 +282,7 @@ def test_nothing_is_unpickled(store: Store, tmp_path: Path) -> None:
     store.path(KEY).write_bytes(pickle.dumps(Bomb(tmp_path / "gone off")))
     with pytest.raises(StorageError):
         store.get(KEY)
-    assert list(store.entries())[0].about == {}
+    assert next(iter(store.entries())).about == {}
     assert not (tmp_path / "gone off").exists()
 
 

@@ -50,7 +50,7 @@ class Overview:
         return [*lines, *(f"  {note}" for note in self.notes)]
 
 
-def inspect(name: str, root: Path | None, labels: str, targets: list[str] | None) -> DeamAudit | Overview:
+def inspect(name: str, root: Path | None, targets: list[str] | None) -> DeamAudit | Overview:
     """Load a data set and look at it.
 
     Raises:
@@ -59,8 +59,6 @@ def inspect(name: str, root: Path | None, labels: str, targets: list[str] | None
     if DATASETS.key(name) == "deam":
         return audit_deam(root)
     options: dict[str, Any] = {"root": root}
-    if name == "demo":
-        options["labels"] = labels
     if targets:
         options["targets"] = targets
     return overview(load_dataset(name, **options))

@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import csv
+import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,11 @@ from affekt.errors import EncoderError, problems
 
 #: Enough for timbre up to 11 kHz and cheap to analyse.
 HANDCRAFTED_RATE_HZ = 22050
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+#: The first column of a file of frames in DEAM's layout; no part of the embedding.
+FRAME_TIME = "frameTime"
 
 
 def mean(name: str, weights: str, seed: int) -> MeanEncoder:
@@ -104,80 +111,109 @@ def read_embeddings(path: Path) -> dict[str, np.ndarray]:
 
     Args:
         path: a CSV whose first column is the song id and whose other columns are numbers; or a folder with one such
-            CSV; or a folder with one CSV a song, named <song id>.csv, a row for each frame, a column named frameTime
-            left out: its mean over frames becomes the embedding (the layout of DEAM's openSMILE files).
+            CSV; or a folder with one CSV a song, named <song id>.csv, a row for each frame, a first column named
+            frameTime left out: its mean over frames becomes the embedding (the layout of DEAM's openSMILE files).
 
     Returns:
         song id to float32 vector.
 
     Raises:
-        EncoderError: nothing there, a word where a number belongs, rows of different width, an id twice.
+        EncoderError: nothing there, a word where a number belongs, rows of different width, an id twice or missing,
+            files with different columns. All mistakes of a file are listed.
     """
-    if path.is_file():
-        return _table(path)
-    files = sorted(path.glob("*.csv")) if path.is_dir() else []
+    files = [path] if path.is_file() else []
+    if path.is_dir():
+        files = sorted(file for file in path.glob("*.csv") if not file.name.startswith("."))
     if not files:
         raise EncoderError(
             f"precomputed:{path}: no such CSV file, and not a folder with CSV files. Give a CSV whose first column is "
             "the song id, or a folder of <song id>.csv."
         )
-    return _table(files[0]) if len(files) == 1 else _frames(files)
+    first = _read(files[0])
+    return _songs(first) if len(files) == 1 and first.header[0] != FRAME_TIME else _frames(files)
 
 
-def _table(path: Path) -> dict[str, np.ndarray]:
-    header, rows = _rows(path)
-    ids = [row[0].strip() for row in rows]
-    twice = sorted({i for i in ids if ids.count(i) > 1}) if len(set(ids)) < len(ids) else []
-    if twice:
-        raise EncoderError(f"{path}: {len(twice)} song ids occur more than once: {', '.join(twice[:5])}.")
-    numbers = _numbers(path, header[1:], [row[1:] for row in rows])
-    return dict(zip(ids, numbers, strict=True))
+@dataclass
+class _Csv:
+    """Cells of a file.
+
+    Attributes:
+        path: of the file.
+        header: names of the columns.
+        lines: where each row ends in the file, counted from 1.
+        rows: cells below the header; empty lines are left out.
+    """
+
+    path: Path
+    header: list[str]
+    lines: list[int]
+    rows: list[list[str]]
+
+
+def _songs(table: _Csv) -> dict[str, np.ndarray]:
+    """A row for each song."""
+    ids = [row[0].strip() for row in table.rows]
+    first_line: dict[str, int] = {}
+    found = []
+    for line, song_id in zip(table.lines, ids, strict=True):
+        if not song_id:
+            found.append(f"row {line}: no song id")
+        elif first_line.setdefault(song_id, line) != line:
+            found.append(f'row {line}: the song id "{song_id}" stands in row {first_line[song_id]} already')
+    return dict(zip(ids, _numbers(table, 1, found), strict=True))
 
 
 def _frames(files: list[Path]) -> dict[str, np.ndarray]:
-    table = {}
+    """A file for each song, a row for each frame."""
+    songs: dict[str, np.ndarray] = {}
+    expected: list[str] = []
     for path in files:
-        header, rows = _rows(path)
-        skip = 1 if header[0].strip() == "frameTime" else 0
-        table[path.stem] = _numbers(path, header[skip:], [row[skip:] for row in rows]).mean(axis=0)
-    widths = {len(vector) for vector in table.values()}
-    if len(widths) > 1:
-        raise EncoderError(f"{files[0].parent}: the files have different numbers of columns: {sorted(widths)}.")
-    return table
+        table = _read(path)
+        expected = expected or table.header
+        if table.header != expected:
+            raise EncoderError(
+                f"{path}: other columns than in {files[0].name} ({len(table.header)} and {len(expected)}). All files "
+                "of a folder need the same columns in the same order."
+            )
+        values = _numbers(table, 1 if table.header[0] == FRAME_TIME else 0, [])
+        songs[path.stem] = values.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return songs
 
 
-def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
+def _read(path: Path) -> _Csv:
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        first = text.split("\n", 1)[0]
+        reader = csv.reader(io.StringIO(text), delimiter=";" if first.count(";") > first.count(",") else ",")
+        numbered = [(reader.line_num, row) for row in reader if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise EncoderError(f"{path}: cannot be read as CSV ({error}).") from None
-    first = text.split("\n", 1)[0]
-    delimiter = ";" if first.count(";") > first.count(",") else ","
-    rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if row]
-    if len(rows) < 2 or len(rows[0]) < 2:
+    if len(numbered) < 2 or len(numbered[0][1]) < 2:
         raise EncoderError(f"{path}: expected a header and at least one row, with at least two columns.")
-    return rows[0], rows[1:]
+    header = [name.strip() for name in numbered[0][1]]
+    return _Csv(path, header, [line for line, _ in numbered[1:]], [row for _, row in numbered[1:]])
 
 
-def _numbers(path: Path, header: list[str], rows: list[list[str]]) -> np.ndarray:
-    """Rows as float32, or one error that lists every cell that is not a finite number."""
+def _numbers(table: _Csv, skip: int, found: list[str]) -> np.ndarray:
+    """Columns from `skip` on as float32, or one error: `found`, and every cell that is not a finite number."""
+    header = table.header[skip:]
     try:
-        values = np.array(rows, dtype=np.float32)
-        if values.shape[1:] == (len(header),) and np.isfinite(values).all():
+        values = np.array([row[skip:] for row in table.rows], dtype=np.float32)
+        if values.shape[1:] == (len(header),) and np.isfinite(values).all() and not found:
             return values
     except ValueError:
         pass  # found and named below
-    found = []
-    for line, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            found.append(f"row {line}: {len(row)} columns, the header has {len(header)}")
-        found += [f'row {line}, "{n}": "{c}" is not a number' for n, c in zip(header, row, strict=False) if _bad(c)]
+    for line, row in zip(table.lines, table.rows, strict=True):
+        if len(row) != len(table.header):
+            found.append(f"row {line}: {len(row)} columns, the header has {len(table.header)}")
+        cells = zip(header, row[skip:], strict=False)
+        found += [f'row {line}, "{name}": "{cell}" is not a number' for name, cell in cells if _bad(cell)]
     shown = [*found[:20], f"... and {len(found) - 20} more"] if len(found) > 20 else found
-    raise EncoderError(problems(str(path), shown))
+    raise EncoderError(problems(str(table.path), shown))
 
 
 def _bad(cell: str) -> bool:
     try:
-        return not np.isfinite(np.float32(cell))
+        return not abs(float(cell)) <= FLOAT32_MAX  # true for NaN, too
     except ValueError:
         return True

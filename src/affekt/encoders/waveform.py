@@ -223,8 +223,8 @@ def _input(name: str, folder: Path) -> tuple[int, bool]:
         raise WeightsError(f"{name}: no usable {path.name} ({_first_line(error)}).") from None
     if not (isinstance(rate_hz, int) and rate_hz > 0 and isinstance(normalise, bool)):
         raise WeightsError(
-            f"{name}: {path.name} has sampling_rate {rate_hz!r} and do_normalize {normalise!r}; allowed are a number of "
-            "Hz, and true or false."
+            f"{name}: {path.name} has sampling_rate {rate_hz!r} and do_normalize {normalise!r}; allowed are a number "
+            "of Hz, and true or false."
         )
     return rate_hz, normalise
 

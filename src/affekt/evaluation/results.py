@@ -43,7 +43,7 @@ class Results:
         targets: in the data set's order.
         encoders: one mapping for each: label, name, input, weights, licence, embedding_dim, n_parameters, n_trainable,
             sample_rate_hz, freeze, cut, head, clips.
-        songs: id, title, artist, genre, part, quadrant-free: what a picture needs to name a point.
+        songs: id, title, artist, genre, part, audio (file name): what a picture needs to name a point.
         predictions: every song once for each encoder, seed and target.
         history: one mapping for each encoder, seed, fold and epoch: train_mse, validation_mse, train_loss,
             validation_loss, and `best` for the epoch that was kept. MSE in units of the standardised label.

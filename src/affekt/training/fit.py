@@ -34,7 +34,7 @@ from affekt.training.heads import Standardise, build_head
 from affekt.training.losses import founding_loss
 from affekt.training.table import ClipTable, Fitted, Standardiser, Task
 
-#: Parameters that take no weight decay, by the last part of their name (`facts` of state-space models).
+#: Parameters that take no weight decay, by the last part of their name: decay rates and direct paths of scans.
 NO_DECAY = ("A_log", "D")
 #: One half of the triangle of the cyclic schedule, in epochs.
 HALF_CYCLE_EPOCHS = 2
