@@ -2,7 +2,9 @@
 
 Machines that run benchmarks are noisy, and a time measured today says little about one measured tomorrow. So every
 script times all of its candidates in turns within one process and prints ratios of medians. The rate at which the same
-process multiplies matrices, measured in the same turns, tells how much of the machine a candidate uses.
+process multiplies matrices, measured in the same turns, tells how much of the machine a candidate uses. The order
+rotates from turn to turn, and a pause stands before each job: threads of the one before spin on for milliseconds, which
+whoever comes next would pay for.
 
 Conventions: times in seconds, rates in floating-point operations per second (a multiply-add counts as two).
 """
@@ -21,6 +23,8 @@ import torch
 
 GEMM_SIDE = 1024
 GEMM_FLOP = 2 * GEMM_SIDE**3
+#: Idle time before each job.
+PAUSE_S = 0.05
 
 Job = Callable[[], object]
 
@@ -47,8 +51,12 @@ class Row:
 def median_times(jobs: Mapping[str, Job], rounds: int) -> dict[str, float]:
     """Median time of each job in seconds, all jobs taking turns; the first turn warms up and does not count."""
     times: dict[str, list[float]] = {name: [] for name in jobs}
+    names = list(jobs)
     for turn in range(rounds + 1):
-        for name, job in jobs.items():
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            job = jobs[name]
+            time.sleep(PAUSE_S)
             started = time.perf_counter()
             job()
             if turn:

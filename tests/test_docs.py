@@ -77,8 +77,10 @@ def overrides(arguments: list[str]) -> list[str]:
 
 def small(path: Path, sets: list[str]) -> list[str]:
     """Settings that make a run short and change nothing else: few songs and folds, one short clip, one epoch."""
-    sets = [f"dataset.n_songs={N_SONGS}", "split.folds=2", *sets]
-    for index in range(len(load_experiment(path, sets).encoders)):
+    asked = load_experiment(path, sets)
+    size = [f"dataset.n_songs={N_SONGS}"] if asked.dataset.name == "demo" else []
+    sets = [*size, "split.folds=2", *sets]
+    for index in range(len(asked.encoders)):
         sets += [f"encoders.{index}.training.epochs=1", f"encoders.{index}.clips={{count: 1, length_s: 1.0}}"]
     return sets
 

@@ -254,7 +254,7 @@ def _checked(experiment: Experiment, source: str) -> Experiment:
 def _misplaced(dataset: DatasetSection) -> list[str]:
     """Keys that were set and that this data set does not know."""
     of = {"labels": ("deam", "demo"), "scale": ("folder",), "n_songs": ("demo",)}
-    set_keys = [key for key in of if key in dataset.model_fields_set and getattr(dataset, key) is not None]
+    set_keys = [key for key in of if getattr(dataset, key) != DatasetSection.model_fields[key].default]
     return [
         f'dataset.{key}: not for "{dataset.name}"; it belongs to {" and ".join(of[key])}.'
         for key in set_keys

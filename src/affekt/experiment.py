@@ -219,7 +219,11 @@ def listen(contenders: Sequence[Contender], dataset: Dataset, store: Store, quie
     for contender in contenders:
         title = f"listening: {contender.title}"
         silent = quiet or not contender.encoder.needs_audio
-        with native_stderr_silenced(), bar(title, len(dataset), silent) as advance:
+        with (
+            native_stderr_silenced(),
+            contender.encoder.on_fastest_device(),
+            bar(title, len(dataset), silent) as advance,
+        ):
             contender.features = extract(
                 contender.encoder, contender.cut, dataset.songs, contender.plan, store, advance
             )

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from affekt.audio.spectrogram import LogMel, SpecAugment
 from affekt.encoders import build_encoder
 from affekt.encoders.mambavision import VARIANTS, MambaVision, build
-from affekt.encoders.spectrogram import REPOSITORIES, SpectrogramEncoder
+from affekt.encoders.published import MAMBAVISION
+from affekt.encoders.spectrogram import SpectrogramEncoder
 from affekt.errors import EncoderError, WeightsError
 from affekt.registry import ENCODERS
 
@@ -170,7 +171,7 @@ def test_a_path_to_nothing(weights: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_every_published_variant_has_a_repository() -> None:
     published = {name for name in ENCODERS.names() if name.startswith("mambavision-")} - {"mambavision-nano"}
-    assert published == REPOSITORIES.keys() == {f"mambavision-{variant}" for variant in VARIANTS} - {"mambavision-nano"}
+    assert published == MAMBAVISION.keys() == {f"mambavision-{variant}" for variant in VARIANTS} - {"mambavision-nano"}
 
 
 def test_an_unknown_variant() -> None:

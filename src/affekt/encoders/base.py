@@ -8,7 +8,8 @@ function of audio, weights and settings, computed once and stored; what stands a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -90,6 +91,11 @@ class Encoder(ABC):
         if not self.needs_audio:
             return {}
         return {song.id: "no audio file" for song in songs if song.audio_path is None}
+
+    @contextmanager
+    def on_fastest_device(self) -> Iterator[None]:
+        """Run the prefix on a GPU within, where there is one and the encoder can use it."""
+        yield
 
     def n_parameters(self) -> int:
         """Number of weights."""

@@ -6,6 +6,7 @@ import importlib.util
 from typing import Any
 
 from affekt.encoders.base import RANDOM_WEIGHTS
+from affekt.encoders.published import MAMBAVISION_LICENCE, WAVEFORM
 from affekt.registry import ENCODERS
 
 #: What an encoder hears and needs, by the beginning of its name; the first match counts.
@@ -13,9 +14,9 @@ _KINDS = (
     ("mean", "nothing", "none", "none", ""),
     ("handcrafted", "descriptors", "none", "none", "handcrafted"),
     ("precomputed:", "embeddings", "as given", "as given", ""),
-    ("wav2vec2-nano", "waveform", RANDOM_WEIGHTS, "Apache-2.0", "models"),
-    ("mambavision-nano", "spectrogram", RANDOM_WEIGHTS, "Apache-2.0", "models"),
-    ("mambavision-", "spectrogram", "ImageNet-1K, from the hub", "CC BY-NC-SA 4.0 (not for commercial use)", "models"),
+    ("wav2vec2-nano", "waveform", RANDOM_WEIGHTS, "none", "models"),
+    ("mambavision-nano", "spectrogram", RANDOM_WEIGHTS, "none", "models"),
+    ("mambavision-", "spectrogram", "ImageNet-1K, from the hub", MAMBAVISION_LICENCE, "models"),
     ("hf:", "waveform", "hub repository or folder", "see the repository", "models"),
     ("", "waveform", "pretrained on speech, from the hub", "see the repository", "models"),
 )
@@ -30,6 +31,7 @@ def catalogue() -> list[dict[str, Any]]:
 
 def _row(name: str) -> dict[str, Any]:
     _, heard, weights, licence, extra = next(kind for kind in _KINDS if name.startswith(kind[0]))
+    licence = WAVEFORM[name][1] if name in WAVEFORM else licence
     shown = _ARGUMENT.get(name, name)
     return {"name": shown, "input": heard, "weights": weights, "licence": licence, "needs": _needs(extra)}
 

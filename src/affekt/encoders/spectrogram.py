@@ -19,20 +19,9 @@ from affekt.digest import digest
 from affekt.encoders.base import RANDOM_WEIGHTS, EncoderSpec
 from affekt.encoders.hub import find_checkpoint
 from affekt.encoders.mambavision import VARIANTS, MambaVision, build, load_checkpoint
+from affekt.encoders.published import MAMBAVISION, MAMBAVISION_LICENCE
 from affekt.encoders.staged import StagedEncoder
 from affekt.encoders.stages import Stage
-
-#: Hub repository of each variant; pinned to a commit where we know one, else the commit is recorded in the result.
-REPOSITORIES = {
-    "mambavision-t": "nvidia/MambaVision-T-1K",
-    "mambavision-t2": "nvidia/MambaVision-T2-1K",
-    "mambavision-s": "nvidia/MambaVision-S-1K@e4f9ea93877fba6f1e2d231fd0f0a391368ad895",
-    "mambavision-b": "nvidia/MambaVision-B-1K",
-    "mambavision-l": "nvidia/MambaVision-L-1K",
-    "mambavision-l2": "nvidia/MambaVision-L2-1K",
-}
-LICENCE = "CC BY-NC-SA 4.0 (not for commercial use)"
-FILE_STEMS = {"t": "tiny", "t2": "tiny2", "s": "small", "b": "base", "l": "large", "l2": "large2"}
 
 #: SpecAugment of the founding recipe, in frames and mel bands of the spectrogram, each with probability 0.5.
 TIME_MASK_FRAMES = 30
@@ -44,16 +33,15 @@ def mambavision(name: str, weights: str, seed: int) -> SpectrogramEncoder:
     """A MambaVision by name; "-nano" is compact and untrained, the others load the published weights."""
     variant = name.removeprefix("mambavision-")
     model = build(replace(VARIANTS[variant], num_classes=0), seed=seed)
-    if weights == "random" or (weights == "pretrained" and name not in REPOSITORIES):
+    if weights == "random" or (weights == "pretrained" and name not in MAMBAVISION):
         return SpectrogramEncoder(name, model, f"{RANDOM_WEIGHTS} (seed {seed})", "none")
     if weights != "pretrained" and Path(weights).expanduser().is_file():
         load_checkpoint(model, Path(weights).expanduser())
         return SpectrogramEncoder(name, model, f"file {Path(weights).name}", "as given")
-    source = REPOSITORIES[name] if weights == "pretrained" else weights
-    files = ("model.safetensors", f"mambavision_{FILE_STEMS.get(variant, variant)}_1k.pth.tar")
-    checkpoint = find_checkpoint(source, files)
+    repository, *old_files = MAMBAVISION.get(name, ("",))
+    checkpoint = find_checkpoint(repository if weights == "pretrained" else weights, ("model.safetensors", *old_files))
     load_checkpoint(model, checkpoint.weights_path)
-    return SpectrogramEncoder(name, model, f"{checkpoint.source}, ImageNet-1K", LICENCE)
+    return SpectrogramEncoder(name, model, f"{checkpoint.source}, ImageNet-1K", MAMBAVISION_LICENCE)
 
 
 class SpectrogramEncoder(StagedEncoder):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,15 @@ class StagedEncoder(Encoder):
         if not hasattr(self, "_digest"):
             self._digest = state_digest(self.model)
         return self._digest
+
+    @contextmanager
+    def on_fastest_device(self) -> Iterator[None]:
+        """Move the model to a GPU within, and back to the CPU after, where suffixes are copied from."""
+        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            yield
+        finally:
+            self.model.to("cpu")
 
     def n_parameters(self) -> int:
         """Number of weights."""

@@ -21,18 +21,10 @@ from torch import Tensor
 
 from affekt.encoders.base import RANDOM_WEIGHTS, EncoderSpec
 from affekt.encoders.hub import Checkpoint, find_checkpoint
+from affekt.encoders.published import WAVEFORM
 from affekt.encoders.staged import StagedEncoder
 from affekt.encoders.stages import Stage
 from affekt.errors import EncoderError, MissingExtraError, WeightsError
-
-#: Published models under short names: repository with the commit it is pinned to (where known), and licence.
-PUBLISHED = {
-    "wav2vec2-base": ("facebook/wav2vec2-base@0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8", "Apache-2.0"),
-    "wav2vec2-large": ("facebook/wav2vec2-large", "Apache-2.0"),
-    "hubert-base": ("facebook/hubert-base-ls960", "Apache-2.0"),
-    "wavlm-base-plus": ("microsoft/wavlm-base-plus", "see the repository"),
-    "data2vec-audio-base": ("facebook/data2vec-audio-base", "Apache-2.0"),
-}
 
 #: transformers' families with `feature_extractor`, `feature_projection` and `encoder.layers`.
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat")
@@ -67,12 +59,12 @@ def wav2vec2_nano(name: str, weights: str, seed: int) -> WaveformEncoder:
         return _load(name, find_checkpoint(weights), "as given")
     transformers = _transformers(name)
     model = _random_model(transformers.Wav2Vec2Config(**NANO), seed)
-    return WaveformEncoder(name, model, f"{RANDOM_WEIGHTS} (seed {seed})", "Apache-2.0")
+    return WaveformEncoder(name, model, f"{RANDOM_WEIGHTS} (seed {seed})", "none")
 
 
 def published(name: str, weights: str, seed: int) -> WaveformEncoder:
     """A published model under its short name, or its untrained twin with `weights: random`."""
-    repository, licence = PUBLISHED[name]
+    repository, licence = WAVEFORM[name]
     if weights == "random":
         return _untrained(name, seed)
     if weights != "pretrained":
@@ -260,7 +252,10 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    text = str(error).strip() or type(error).__name__
+    # torch opens with how to load an unsafe file after all; what it refused stands further down.
+    _, _, refused = text.partition("WeightsUnpickler error: ")
+    return (refused.partition(". ")[0] or text).splitlines()[0][:200]
 
 
 def _transformers(feature: str) -> Any:
