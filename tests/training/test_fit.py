@@ -252,6 +252,35 @@ def test_tables_in_memory_and_mapped_train_alike(
     assert same(case.with_task(table=ClipTable(arrays)).fit(tmp_path), fitted)
 
 
+def test_each_epoch_has_its_own_order_and_each_step_its_own_dropout(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders: dict[int, list[bytes]] = {}
+    seeds: list[int] = []
+    step = Regressor.training_step
+
+    def watch(self: Regressor, batch: Any, index: int) -> Any:
+        orders.setdefault(self.current_epoch, []).extend(clip.numpy().tobytes() for clip in batch[0])
+        seeds.append(torch.initial_seed())
+        return step(self, batch, index)
+
+    monkeypatch.setattr(Regressor, "training_step", watch)
+    case.fit(tmp_path)
+    assert len(orders) == 4
+    assert len({tuple(order) for order in orders.values()}) == 4
+    rows, _ = case.task.table.rows(case.task.fold.train)
+    every_clip = sorted(clip.astype(np.float32).tobytes() for clip in case.task.table.gather(rows))
+    assert all(sorted(order) == every_clip for order in orders.values())
+    assert len(seeds) == len(set(seeds)) > 4
+
+
+def test_nothing_is_written_outside_the_folder(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "no temporary folder"))
+    monkeypatch.chdir(tmp_path)
+    case.fit(tmp_path / "fit", replace(RECIPE, epochs=2))
+    assert [path.name for path in tmp_path.iterdir()] == ["fit"]
+
+
 # Stopped and taken up again
 
 
@@ -260,9 +289,10 @@ def stopped(case: Case, folder: Path, after: int, recipe: Recipe = RECIPE) -> No
         if epoch == after:
             raise KeyboardInterrupt
 
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         case.fit(folder, recipe, stop)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "the next Ctrl-C must be heard"
+    assert signal.getsignal(signal.SIGINT) is before, "the next Ctrl-C must be heard"
 
 
 @pytest.mark.parametrize("after", [1, 2, 4])

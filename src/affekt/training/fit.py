@@ -288,10 +288,7 @@ def _run(trainer: lightning.Trainer, model: Regressor, task: Task, labels: Stand
     last = folder / "last.ckpt"
     try:
         trainer.fit(model, *loaders, ckpt_path=last if last.is_file() else None, weights_only=True)
-    except SystemExit as stop:  # Lightning's answer to Ctrl-C; it also mutes the signal
-        import signal
-
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    except SystemExit as stop:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from stop
 
 
