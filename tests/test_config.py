@@ -65,6 +65,7 @@ def test_an_inherited_mistake_is_told_once() -> None:
         ({"encoders": []}, "encoders"),
         ({"encoders": ["mean", "mean"]}, "named twice"),
         ({"encoders": ["mean"], "seeds": [1, 1]}, "occurs twice"),
+        ({"encoders": ["mean"], "seeds": [-1]}, "0 or larger"),
         ({"encoders": ["wav2vec2-nano"], "freeze": "last1"}, "closed form"),
         ({"encoders": ["mean"], "freeze": "lots"}, '"last1", "last2"'),
         ({"encoders": ["mean"], "training": {"lr": 1.0, "max_lr": 0.1}}, "above max_lr"),

@@ -246,6 +246,8 @@ def _checked(experiment: Experiment, source: str) -> Experiment:
             found.append(f"{where}: training.lr = {encoder.training.lr} is above max_lr = {encoder.training.max_lr}.")
     if len(set(experiment.seeds)) < len(experiment.seeds):
         found.append(f"seeds = {experiment.seeds}: one occurs twice.")
+    if min(experiment.seeds) < 0:
+        found.append(f"seeds = {experiment.seeds}: a seed is 0 or larger.")
     if found:
         raise ConfigError(problems(source, found))
     return experiment

@@ -427,3 +427,15 @@ def test_nano_has_the_step_that_it_says() -> None:
 def test_published_names_are_whole_repositories() -> None:
     for repository, licence in WAVEFORM.values():
         assert repository.count("/") == 1 and licence
+
+
+def test_another_configuration_of_the_same_weights_is_another_key(tmp_path: Path) -> None:
+    encoder = build_encoder("wav2vec2-nano")
+    encoder.model.save_pretrained(tmp_path)  # type: ignore[attr-defined]
+    first = build_encoder(f"hf:{tmp_path}").settings()
+    assert build_encoder(f"hf:{tmp_path}").settings() == first
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, "num_attention_heads": 2}), encoding="utf-8")
+    second = build_encoder(f"hf:{tmp_path}").settings()
+    assert second["weights"] == first["weights"] and second["config"] != first["config"]

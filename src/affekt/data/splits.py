@@ -150,7 +150,7 @@ def _parts(
     if n_groups < n_parts:
         raise ConfigError(
             f"{name}: {n_parts} parts asked for, but there are only {n_groups} groups among {len(groups)} songs. "
-            "Lower split.folds, or set split.group: null if sharing an artist is acceptable."
+            "Use split.kind = kfold with fewer split.folds, or split.group = null if sharing an artist is acceptable."
         )
     counts = np.bincount(strata)
     usable = np.where(counts[strata] >= n_parts, strata, -1)  # rare quadrants share one stratum

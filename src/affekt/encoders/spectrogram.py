@@ -66,8 +66,9 @@ class SpectrogramEncoder(StagedEncoder):
         )
 
     def settings(self) -> dict[str, Any]:
-        """Adds every constant of the front end to what the key depends on."""
-        return {**super().settings(), "front_end": digest(self.front_end), "image_size": self.image_size}
+        """Adds every constant of the front end and of the backbone to what the key depends on."""
+        own = {"front_end": digest(self.front_end), "image_size": self.image_size, "config": digest(self.model.config)}
+        return {**super().settings(), **own}
 
     def preprocess(self, clips: Tensor) -> Tensor:
         """(n_clips, n_samples) -> log-mel images (n_clips, 1, image_size, image_size), standardised per clip."""

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from affekt.digest import digest
 from affekt.encoders.base import RANDOM_WEIGHTS, EncoderSpec
 from affekt.encoders.hub import Checkpoint, find_checkpoint
 from affekt.encoders.published import WAVEFORM
@@ -31,6 +32,9 @@ FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unisp
 
 #: Weights that only pretraining uses; absent from many published files, never used here.
 NOT_NEEDED = ("masked_spec_embed",)
+
+#: What a configuration says of the file it came from, and not of the model.
+NOT_ARCHITECTURE = ("transformers_version", "architectures", "dtype", "torch_dtype", "name_or_path")
 
 #: A compact Wav2Vec 2.0: three convolutions to one frame each 640 samples (40 ms, twice the published step) and four
 #: narrow layers. Dropout inside attention is off: with it torch leaves its fast attention on the CPU.
@@ -112,8 +116,13 @@ class WaveformEncoder(StagedEncoder):
         self.spec = EncoderSpec(name, "waveform", sample_rate_hz, int(model.config.hidden_size), weights, licence)
 
     def settings(self) -> dict[str, Any]:
-        """Adds the input normalisation to what the key depends on."""
-        return {**super().settings(), "normalise": self.normalise}
+        """Adds the input normalisation and the model's configuration to what the key depends on.
+
+        The same weights compute other numbers under another configuration, another number of heads say.
+        """
+        config = self.model.config.to_dict()
+        told = {key: value for key, value in config.items() if not key.startswith("_") and key not in NOT_ARCHITECTURE}
+        return {**super().settings(), "normalise": self.normalise, "config": digest(told)}
 
     def preprocess(self, clips: Tensor) -> Tensor:
         """Zero mean and unit variance per clip, as the published models expect."""
