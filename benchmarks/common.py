@@ -11,6 +11,7 @@ Conventions: times in seconds, rates in floating-point operations per second (a 
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
 import statistics
@@ -25,6 +26,8 @@ GEMM_SIDE = 1024
 GEMM_FLOP = 2 * GEMM_SIDE**3
 #: Idle time before each job.
 PAUSE_S = 0.05
+#: A median of fewer turns says nothing.
+LEAST_ROUNDS = 5
 
 Job = Callable[[], object]
 
@@ -120,3 +123,16 @@ def write_json(path: Path, rows: Sequence[Row]) -> None:
     """Write comparisons and the machine they ran on."""
     content = {"machine": machine(), "gemm_side": GEMM_SIDE, "rows": [asdict(row) for row in rows]}
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def parse_options(description: str, rounds: int = 7) -> argparse.Namespace:
+    """The options that every script has: `rounds`, and `json`, a path or None."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "--rounds", type=int, default=rounds, help=f"turns to take medians over, at least {LEAST_ROUNDS}"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
+    options = parser.parse_args()
+    if options.rounds < LEAST_ROUNDS:
+        parser.error(f"--rounds {options.rounds}: a median needs at least {LEAST_ROUNDS}.")
+    return options

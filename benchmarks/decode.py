@@ -8,7 +8,6 @@ the script runs anywhere. Run from anywhere:
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import warnings
 from pathlib import Path
@@ -18,34 +17,23 @@ import numpy as np
 import soundfile
 
 from affekt.audio.decode import decode
-from common import Row, compare, gemm_rate, machine, table, write_json
+from common import Row, compare, gemm_rate, machine, parse_options, table, write_json
 
 RATE_HZ = 44_100
 TARGET_RATE_HZ = 16_000
 DURATION_S = 45
-LEAST_ROUNDS = 5
 FILES = [("mp3", 2), ("mp3", 1), ("flac", 2), ("wav", 2)]  # extension, channels
 
 
 def main() -> None:
     """Measure, print the table, and write it if asked to."""
-    options = _options()
+    options = parse_options("Time decoding against librosa.load.")
     print(f"{machine()}, matrix product {gemm_rate(options.rounds) / 1e9:.0f} GFLOP/s, {options.rounds} rounds\n")
     with tempfile.TemporaryDirectory() as folder:
         rows = [_row(Path(folder), extension, channels, options.rounds) for extension, channels in FILES]
     print(table(rows, "affekt.audio.decode", "librosa.load"))
     if options.json:
         write_json(options.json, rows)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Time decoding against librosa.load.")
-    parser.add_argument("--rounds", type=int, default=7, help=f"turns to take medians over, at least {LEAST_ROUNDS}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
-    options = parser.parse_args()
-    if options.rounds < LEAST_ROUNDS:
-        parser.error(f"--rounds {options.rounds}: a median needs at least {LEAST_ROUNDS}.")
-    return options
 
 
 def _row(folder: Path, extension: str, n_channels: int, rounds: int) -> Row:

@@ -8,42 +8,28 @@ step 512, 256 bands, dB), and descriptors of the same kinds from librosa's own f
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import librosa
 import numpy as np
 import torch
 
 from affekt.audio.descriptors import handcrafted
 from affekt.audio.spectrogram import LogMel
-from common import Row, compare, gemm_rate, machine, table, write_json
+from common import Row, compare, gemm_rate, machine, parse_options, table, write_json
 
 N_CLIPS = 6
 CLIP_S = 5
-LEAST_ROUNDS = 5
 SPEC = LogMel()
 
 
 def main() -> None:
     """Measure, print the table, and write it if asked to."""
-    options = _options()
+    options = parse_options("Time log-mel spectrograms and descriptors against librosa.")
     print(f"{machine()}, matrix product {gemm_rate(options.rounds) / 1e9:.0f} GFLOP/s, {options.rounds} rounds\n")
     clips = _clips()  # (n, samples)
     rows = [_log_mel_row(clips, options.rounds), _descriptors_row(clips, options.rounds)]
     print(table(rows, "affekt.audio", "librosa"))
     if options.json:
         write_json(options.json, rows)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Time log-mel spectrograms and descriptors against librosa.")
-    parser.add_argument("--rounds", type=int, default=7, help=f"turns to take medians over, at least {LEAST_ROUNDS}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
-    options = parser.parse_args()
-    if options.rounds < LEAST_ROUNDS:
-        parser.error(f"--rounds {options.rounds}: a median needs at least {LEAST_ROUNDS}.")
-    return options
 
 
 def _clips() -> np.ndarray:

@@ -8,11 +8,9 @@ lengths that occur with images of 224 x 224: 196 tokens in level 2 and 49 in lev
 
 from __future__ import annotations
 
-import argparse
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -20,16 +18,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from affekt.encoders.mambavision import VARIANTS, MambaVision, build, selective_scan, selective_scan_sequential
 from affekt.encoders.mambavision.model import STATE_SIZE, MambaMixer
-from common import Job, Row, compare, gemm_rate, machine, table, write_json
+from common import Job, Row, compare, gemm_rate, machine, parse_options, table, write_json
 
 N_IMAGES = 6
-LEAST_ROUNDS = 5
 Scan = Callable[..., Tensor]
 
 
 def main() -> None:
     """Measure, print the table, and write it if asked to."""
-    options = _options()
+    options = parse_options("Time MambaVision's scan, alone and within the model.")
     print(f"{machine()}, matrix product {gemm_rate(options.rounds) / 1e9:.0f} GFLOP/s, {options.rounds} rounds\n")
     rows = [
         *_scan_rows(length=49, channels=384, rounds=options.rounds),
@@ -39,16 +36,6 @@ def main() -> None:
     print(table(rows, "fast scan", "sequential scan"))
     if options.json:
         write_json(options.json, rows)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Time MambaVision's scan, alone and within the model.")
-    parser.add_argument("--rounds", type=int, default=7, help=f"turns to take medians over, at least {LEAST_ROUNDS}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
-    options = parser.parse_args()
-    if options.rounds < LEAST_ROUNDS:
-        parser.error(f"--rounds {options.rounds}: a median needs at least {LEAST_ROUNDS}.")
-    return options
 
 
 def _scan_rows(length: int, channels: int, rounds: int) -> list[Row]:

@@ -11,7 +11,6 @@ six clips of 5 s. Weights are random, which costs the same. Run from anywhere:
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import threading
 from pathlib import Path
@@ -31,12 +30,11 @@ from affekt.features.extract import extract
 from affekt.features.store import Store
 from affekt.training.fit import Recipe, fit_suffix
 from affekt.training.table import ClipTable, Task
-from common import Row, compare, gemm_rate, machine, table, write_json
+from common import Row, compare, gemm_rate, machine, parse_options, table, write_json
 
 RATE_HZ = 44_100
 DURATION_S = 45
 PLAN = ClipPlan(6, 5.0)
-LEAST_ROUNDS = 5
 WANTED_RATIO = 10
 #: Encoder, freeze, training songs, and whether the uncached loop decodes a song once per epoch.
 CASES = [
@@ -48,7 +46,7 @@ CASES = [
 
 def main() -> None:
     """Measure, print the table, and write it if asked to."""
-    options = _options()
+    options = parse_options("Time an epoch from the stored prefix against an uncached one.", rounds=5)
     print(f"{machine()}, matrix product {gemm_rate(options.rounds) / 1e9:.0f} GFLOP/s, {options.rounds} rounds\n")
     rows = []
     for name, freeze, n_train, once in CASES:
@@ -58,16 +56,6 @@ def main() -> None:
     print(f"\nWanted: {WANTED_RATIO}. " + "; ".join(f"{row.job}: {row.ratio:.1f}" for row in rows))
     if options.json:
         write_json(options.json, rows)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Time an epoch from the stored prefix against an uncached one.")
-    parser.add_argument("--rounds", type=int, default=5, help=f"turns to take medians over, at least {LEAST_ROUNDS}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
-    options = parser.parse_args()
-    if options.rounds < LEAST_ROUNDS:
-        parser.error(f"--rounds {options.rounds}: a median needs at least {LEAST_ROUNDS}.")
-    return options
 
 
 def _row(folder: Path, name: str, freeze: str, n_train: int, once: bool, rounds: int) -> Row:

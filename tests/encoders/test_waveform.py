@@ -281,8 +281,7 @@ def test_a_malicious_file_runs_nothing(saved: Path, tmp_path: Path) -> None:
     ):
         build_encoder(f"hf:{saved}")
     assert not marker.exists()
-    torch.load(path, weights_only=False)
-    assert marker.exists(), "the bomb was not live, so the test above proves nothing"
+    assert torch.serialization.get_unsafe_globals_in_checkpoint(path), "no bomb in it, so this proves nothing"
 
 
 def test_code_beside_the_weights_is_not_run(saved: Path, tmp_path: Path, make_tiny: Make) -> None:
