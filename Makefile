@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# torch is installed first and pinned: an unpinned torch can bring gigabytes of GPU libraries to a machine without GPU.
+# torch is installed first, at the version that was tested, so that no other package picks one. Where pip would bring
+# GPU libraries that you do not want, say which build to take: make setup TORCH="torch==2.13.0+cpu" and so on.
 TORCH  ?= torch==2.13.0
 STAMP  := $(VENV)/.stamp
 JOBS   ?= 2
@@ -25,7 +26,7 @@ $(STAMP): pyproject.toml
 	@touch $(STAMP)
 
 demo: $(STAMP) ## compare four encoders on generated music, on any laptop, in under three minutes
-	$(BIN)/affekt compare experiments/demo.yaml --out runs/demo
+	$(BIN)/affekt compare experiments/demo.yaml
 
 test: $(STAMP) lint ## check style and types, run every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal

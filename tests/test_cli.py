@@ -104,7 +104,11 @@ def test_a_full_disk_is_one_message_and_leaves_nothing_half_written(experiment: 
 def test_ctrl_c_keeps_what_is_finished(experiment: Path, tmp_path: Path) -> None:
     """Many seeds make the run long enough to be stopped; the second run does not compute the folds of the first."""
     arguments = ["compare", str(experiment), "--out", str(tmp_path / "run"), "--set", f"seeds={list(range(40))}"]
-    process = subprocess.Popen([sys.executable, "-m", "affekt", *arguments], stderr=subprocess.PIPE, text=True)
+    # A test run in a shell's background inherits an ignored SIGINT; a user's terminal does not.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from affekt.cli import main; main()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, text=True)
     folds = tmp_path / "run" / "folds"
     deadline = time.monotonic() + 120
     while not (folds.exists() and any(folds.iterdir())) and time.monotonic() < deadline:
@@ -142,7 +146,8 @@ def test_cache_shows_and_cleans(experiment: Path, tmp_path: Path) -> None:
     affekt("compare", experiment, "--out", tmp_path / "run", "--store", place)
     rows = json.loads(affekt("cache", "--store", place, "--json").stdout)
     assert [(row["encoder"], row["songs"]) for row in rows] == [("handcrafted", 16)]
-    assert "Deleted 0" in affekt("cache", "--store", place, "--clear", "wav2vec2-nano", "--yes").stdout
+    typo = affekt("cache", "--store", place, "--clear", "wav2vec2-nan", "--yes")
+    assert typo.returncode == 2 and "Held there: handcrafted" in typo.stderr
     assert "Deleted 16" in affekt("cache", "--store", place, "--clear", "all", "--yes").stdout
     assert json.loads(affekt("cache", "--store", place, "--json").stdout) == []
 

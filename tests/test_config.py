@@ -68,14 +68,19 @@ def test_an_inherited_mistake_is_told_once() -> None:
         ({"encoders": ["mean"], "seeds": [-1]}, "0 or larger"),
         ({"encoders": ["wav2vec2-nano"], "freeze": "last1"}, "closed form"),
         ({"encoders": ["mean"], "freeze": "lots"}, '"last1", "last2"'),
-        ({"encoders": ["mean"], "training": {"lr": 1.0, "max_lr": 0.1}}, "above max_lr"),
+        ({"encoders": ["mean"], "head": "mlp", "training": {"lr": 1.0, "max_lr": 0.1}}, "above max_lr"),
+        ({"encoders": ["mean"], "training": {"precision": "foo"}}, "training.precision"),
+        ({"encoders": ["mean"], "dataset": {"name": "folder"}}, "dataset.root: missing"),
         ({"encoders": ["mean"], "name": "../up"}, "name"),
         ({"encoders": ["mean"], "clips": {"length_s": float("nan")}}, "length_s"),
         ({"encoders": [3]}, "encoders[0]"),
         ({"encoders": [{"name": "mean", "clip_embeddings": -1}]}, "clip_embeddings"),
         ({"encoders": [{"name": "mean", "training": {"validation": 0.2}}]}, "all encoders share one split"),
-        ({"encoders": ["mean"], "dataset": {"name": "folder", "n_songs": 20}}, "belongs to demo"),
-        ({"encoders": ["mean"], "dataset": {"name": "folder", "labels": "raw"}}, "belongs to deam and demo"),
+        ({"encoders": ["mean"], "dataset": {"name": "folder", "root": "x", "n_songs": 20}}, "belongs to demo"),
+        (
+            {"encoders": ["mean"], "dataset": {"name": "folder", "root": "x", "labels": "raw"}},
+            "belongs to deam and demo",
+        ),
     ],
 )
 def test_mistakes(value: dict[str, Any], told: str) -> None:

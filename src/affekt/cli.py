@@ -166,6 +166,9 @@ def doctor(as_json: JsonOption = False) -> None:
 
 def _clear(place: Any, what: str, yes: bool) -> None:
     encoder = None if what == "all" else what
+    held = sorted({entry.about.get("encoder", "") for entry in place.entries()})
+    if encoder is not None and encoder not in held:
+        raise AffektError(f'"{encoder}": nothing of it in {place.root}. Held there: {", ".join(held) or "nothing"}.')
     doomed = [entry for entry in place.entries() if encoder in (None, entry.about.get("encoder"))]
     size_mb = sum(entry.n_bytes for entry in doomed) / 1e6
     if doomed and not yes:
@@ -188,7 +191,7 @@ def _print_rows(rows: list[dict[str, Any]], columns: list[str], as_json: bool) -
         table = Table(*columns, box=None, header_style="bold")
         for row in rows:
             table.add_row(*(str(row.get(column, "")) for column in columns))
-        Console(highlight=False).print(table)
+        Console(highlight=False, markup=False).print(table)
 
 
 def main() -> NoReturn:

@@ -105,8 +105,8 @@ class TrainingSection(Section):
     schedule: Literal["cyclic", "constant"] = Field("cyclic", description="cyclic is CyclicLR triangular2")
     grad_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0 clips nothing")
     validation: float = Field(0.1, gt=0, lt=0.5, description="share of training songs that choose the epoch")
-    precision: str = Field("32-true", description="as in Lightning: 32-true, 16-mixed, bf16-mixed")
-    accelerator: str = Field("auto", description="as in Lightning: auto, cpu, gpu, mps")
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = Field("32-true", description="as in Lightning")
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field("auto", description="as in Lightning")
     devices: int | Literal["auto"] = Field(1, description="how many devices train together")
 
 
@@ -233,6 +233,8 @@ def _merge(base: Mapping[str, Any], own: Any) -> Any:
 def _checked(experiment: Experiment, source: str) -> Experiment:
     """Mistakes that lie between keys rather than in one."""
     found = _misplaced(experiment.dataset)
+    if experiment.dataset.name == "folder" and experiment.dataset.root is None:
+        found.append("dataset.root: missing; name the folder that holds metadata.csv.")
     titles = [encoder.title for encoder in experiment.encoders]
     for index, encoder in enumerate(experiment.encoders):
         where = f"encoders[{index}]"
@@ -242,7 +244,8 @@ def _checked(experiment: Experiment, source: str) -> Experiment:
             found.append(f'{where}: head "ridge" is a closed form, but freeze = "{encoder.freeze}" trains layers.')
         if encoder.training.validation != experiment.training.validation:
             found.append(f"{where}.training.validation: belongs beside the list; all encoders share one split.")
-        if encoder.training.lr > encoder.training.max_lr:
+        trains_in_cycles = encoder.head != "ridge" and encoder.training.schedule == "cyclic"
+        if trains_in_cycles and encoder.training.lr > encoder.training.max_lr:
             found.append(f"{where}: training.lr = {encoder.training.lr} is above max_lr = {encoder.training.max_lr}.")
     if len(set(experiment.seeds)) < len(experiment.seeds):
         found.append(f"seeds = {experiment.seeds}: one occurs twice.")

@@ -8,6 +8,7 @@ where it was, and a changed setting never meets an old number.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import platform
 import time
@@ -28,13 +29,14 @@ from affekt.data.base import named
 from affekt.data.splits import Split, draw_split, verify
 from affekt.digest import digest
 from affekt.encoders import Cut, Encoder, build_encoder
-from affekt.errors import AffektError, ConfigError, DataError, problems
+from affekt.errors import AffektError, ConfigError, DataError, MissingExtraError, problems
 from affekt.evaluation.results import Prediction, Results
 from affekt.features.extract import Features, extract, prefix_settings
 from affekt.features.store import Store
 from affekt.files import write_json
 from affekt.paths import cache_home
-from affekt.progress import bar, console
+from affekt.progress import bar
+from affekt.training import TRAINING_VERSION
 from affekt.training.table import ClipTable, Fitted, Task
 
 #: Fewer songs than this cannot be split into anything that deserves a score.
@@ -94,19 +96,22 @@ def run_experiment(
         KeyboardInterrupt: on Ctrl-C; finished songs and folds are kept.
     """
     started = time.time()
-    dataset = dataset or open_dataset(experiment)
+    given = dataset is not None
+    dataset = open_dataset(experiment) if dataset is None else dataset
     if experiment.permute_labels:
         dataset = permuted(dataset, experiment.seeds[0])
     contenders = enter(experiment, dataset, quiet)
     folder = claim_folder(experiment, dataset, out)
-    listen(contenders, dataset, store or Store(cache_home() / "store"), quiet)
+    listen(contenders, dataset, Store(cache_home() / "store") if store is None else store, quiet)
     scored = common_songs(contenders, dataset)
     splits = {seed: draw(experiment, scored, seed) for seed in experiment.seeds}
     write_json(folder / "split.json", {str(seed): split.as_dict() for seed, split in splits.items()})
     fitted = train_all(contenders, scored, splits, folder, quiet)
     results = gather(experiment, contenders, dataset, scored, splits, fitted, started)
-    write_json(folder / "run.json", results.run)
+    if given:
+        results.run["experiment"]["dataset"] = {"name": dataset.name, "root": None, "loaded": "by the calling program"}
     results.save(folder / "results.json")
+    write_json(folder / "run.json", results.run)
     return results, folder
 
 
@@ -179,6 +184,8 @@ def enter(experiment: Experiment, dataset: Dataset, quiet: bool = False) -> list
                 contenders.append(Contender(section, encoder, cut, plan, Features()))
                 if section.head == "ridge" and not cut.frozen:
                     found.append(f'{section.title}: head "ridge" needs freeze: all.')
+                if section.head != "ridge" and importlib.util.find_spec("lightning") is None:
+                    raise MissingExtraError(f'head "{section.head}"', "models")
             except AffektError as error:
                 found.append(f"{section.title}: {error}")
             advance()
@@ -364,7 +371,7 @@ def _fold_key(contender: Contender, task: Task, dataset: Dataset) -> str:
     if section.head != "ridge":
         recipe |= section.model_dump(mode="json", include={"training", "loss"})
     audio = {song: contender.features.keys.get(song, "") for song in dataset.ids}
-    return digest([prefix, recipe, asdict(task.fold), task.seed, dataset.fingerprint(), audio])
+    return digest([TRAINING_VERSION, prefix, recipe, asdict(task.fold), task.seed, dataset.fingerprint(), audio])
 
 
 def _recipe(section: EncoderSection) -> Any:
@@ -419,7 +426,7 @@ def _about_dataset(
     left_out = [{"reason": "labels without an audio file", "n": len(silent), "song_ids": silent}] if silent else []
     return {
         "name": dataset.name,
-        "labels": experiment.dataset.labels if dataset.name == "deam" else None,
+        "labels": dataset.labels,
         "scale": list(dataset.scale),
         "synthetic": dataset.synthetic,
         "notes": list(dataset.notes),
@@ -440,7 +447,7 @@ def _about_encoder(contender: Contender, fitted: dict[tuple[str, int, int], Fitt
         **asdict(contender.encoder.spec),
         "n_parameters": contender.encoder.n_parameters(),
         "n_trainable": mine[0].n_trainable,
-        "freeze": section.freeze,
+        "freeze": "all" if contender.cut.frozen else section.freeze,
         "cut": contender.cut.name,
         "head": "ridge" if closed else section.head,
         "clip_embeddings": section.clip_embeddings,
@@ -497,4 +504,4 @@ def remarks(results: Results) -> list[str]:
     return found
 
 
-__all__ = ["console", "open_dataset", "remarks", "run_experiment"]
+__all__ = ["compare", "open_dataset", "remarks", "run_experiment"]

@@ -14,7 +14,7 @@ Advance = Callable[..., None]
 
 def console() -> Console:
     """Where progress and remarks go: standard error, so that results can be piped."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False)
 
 
 @contextlib.contextmanager
@@ -32,8 +32,10 @@ def bar(description: str, total: int, quiet: bool = False) -> Iterator[Advance]:
         where.print(f"{description}: {total}", soft_wrap=True)
         yield lambda n=1, text=None: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=where) as progress:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(
+        *columns, TextColumn("left"), TimeRemainingColumn(), console=where, speed_estimate_period=3600
+    ) as progress:
         task = progress.add_task(description, total=total)
 
         def advance(n: float = 1, text: str | None = None) -> None:

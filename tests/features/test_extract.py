@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import shutil
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -342,3 +344,26 @@ def test_embeddings_that_are_looked_up_need_no_audio(songs: tuple[Song, ...], st
     assert (features.keys, features.n_extracted) == ({}, 0)
     assert len(ticks) == SONGS
     assert not store.root.exists()
+
+
+def test_many_songs_do_not_exhaust_open_files(song_folder: Path, tmp_path: Path) -> None:
+    """With a limit far below the number of songs, small activations are read without keeping a file open each."""
+    code = f"""
+import resource
+from pathlib import Path
+from affekt.audio.clips import ClipPlan
+from affekt.data import load_dataset
+from affekt.encoders import build_encoder
+from affekt.features.extract import extract
+from affekt.features.store import Store
+encoder = build_encoder("handcrafted")
+songs = load_dataset("folder", root={str(song_folder)!r}).songs
+extract(encoder, encoder.cut("all"), songs[:1], ClipPlan(1, 1.0), Store(Path({str(tmp_path)!r})))
+in_use = len(list(Path("/proc/self/fd").iterdir()))
+resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + 12, in_use + 12))
+found = extract(encoder, encoder.cut("all"), songs, ClipPlan(1, 1.0), Store(Path({str(tmp_path)!r})))
+assert len(found.arrays) == 16 and not found.skipped, found.skipped
+"""
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("needs /proc to count open files")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save
 
 from affekt.digest import digest
 from affekt.errors import StorageError
-from affekt.features.store import Store
+from affekt.features.store import SMALL_BYTES, Store
 
 KEY = digest("a song")
 ABOUT = {"encoder": "wav2vec2-nano", "song": "song00", "cut": "layer4", "seconds": "0.1"}
@@ -61,10 +61,11 @@ def test_a_value_that_is_a_view_is_stored_as_it_looks(store: Store) -> None:
     np.testing.assert_array_equal(store.get(KEY), value)
 
 
-def test_what_is_read_is_mapped_and_cannot_be_changed(store: Store) -> None:
-    store.put(KEY, np.ones((2, 3), np.float16), ABOUT)
+@pytest.mark.parametrize(("n", "mapped"), [(3, False), (SMALL_BYTES // 2, False), (SMALL_BYTES // 2 + 1, True)])
+def test_what_is_read_cannot_be_changed_and_is_mapped_where_large(store: Store, n: int, mapped: bool) -> None:
+    store.put(KEY, np.ones(n, np.float16), ABOUT)
     found = store.get(KEY)
-    assert isinstance(found, np.memmap)
+    assert isinstance(found, np.memmap) == mapped
     with pytest.raises(ValueError, match="read-only"):
         found[0] = 2
 

@@ -540,3 +540,22 @@ def test_the_last_layer_of_mambavision(few: Dataset, tmp_path: Path, monkeypatch
     assert fitted.history[-1]["train_mse"] < fitted.history[0]["train_mse"]
     assert fitted.n_trainable < case.encoder.n_parameters()
     assert same(case.fit(tmp_path / "again", recipe), fitted)
+
+
+@pytest.mark.parametrize("name", ["wav2vec2-nano", "mambavision-nano"])
+@pytest.mark.parametrize("freeze", ["last1", "none"])
+def test_training_begins_with_embeddings_on_their_own_scale(name: str, freeze: str) -> None:
+    """Batch norm sees the batch in training: statistics learnt otherwise begin with most values beyond 5."""
+    encoder = build_encoder(name)
+    cut = encoder.cut(freeze)
+    clips = np.random.default_rng(0).standard_normal((48, 16000)).astype(np.float32)
+    activations = torch.from_numpy(encoder.activations(clips, cut))
+    recipe = Recipe("linear", 1, 16, 1e-3, 1e-3, 0.0, "constant", 1.0, "32-true", "cpu", 1, {})
+    model = Regressor(encoder.suffix(cut), encoder.spec.embedding_dim, 2, recipe, seed=0)
+    clips = module.ClipSet(ClipTable({"song": activations.numpy()}), np.arange(48), np.zeros((48, 2)))
+    model.standardise.learn(module._embed(model, clips))
+    model.train()
+    with torch.no_grad():
+        first = model.standardise(model.suffix(activations[:16]))
+    assert (first.abs() > 5).float().mean() < 0.02
+    assert 0.3 < first.std() < 3

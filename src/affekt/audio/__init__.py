@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from affekt.audio.descriptors import descriptor_names, handcrafted
     from affekt.audio.spectrogram import LogMel, SpecAugment
 
-__all__ = ["ClipPlan", "LogMel", "SpecAugment", "decode", "descriptor_names", "handcrafted"]
+#: Raised by one whenever decoding or the placing of clips gives other samples than before; part of the store's key.
+AUDIO_VERSION = 1
+
+__all__ = ["AUDIO_VERSION", "ClipPlan", "LogMel", "SpecAugment", "decode", "descriptor_names", "handcrafted"]
 
 _HOME = {
     "ClipPlan": "clips",

@@ -56,6 +56,7 @@ class Dataset:
         notes: what a reader of a result must know about the labels and the songs, one sentence each.
         synthetic: True where music and ratings were generated.
         ceiling: the highest R2 that a perfect model could reach, per target; None where unknown.
+        labels: which version of the annotations this is, where a data set has several ("corrected", "raw").
     """
 
     name: str
@@ -65,6 +66,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     synthetic: bool = False
     ceiling: tuple[float, ...] | None = None
+    labels: str | None = None
 
     def __post_init__(self) -> None:
         repeated = _repeated(song.id for song in self.songs)
@@ -99,9 +101,9 @@ class Dataset:
         return replace(self, songs=tuple(song for song in self.songs if song.id in keep))
 
     def fingerprint(self) -> str:
-        """Hash of ids, labels and groups: two data sets with the same fingerprint give the same splits and scores."""
-        rows = [[song.id, song.targets, song.artist] for song in self.songs]
-        text = json.dumps([self.name, self.target_names, rows], sort_keys=True)
+        """Hash of ids, labels, scale and groups: what gives the same hash gives the same splits and scores."""
+        rows = [[song.id, song.targets, song.artist, song.genre] for song in self.songs]
+        text = json.dumps([self.name, self.target_names, self.scale, rows], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -158,6 +158,7 @@ def build_dataset(copy: DeamCopy, labels: str = "corrected", targets: Sequence[s
         notes=tuple(_notes(copy, labels, int(swapped.sum()), songs)),
         synthetic=bool(copy.synthetic),
         ceiling=_ceiling(copy, songs, columns),
+        labels=labels,
     )
 
 

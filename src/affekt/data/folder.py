@@ -36,7 +36,7 @@ class _Entry:
 
 
 def load_folder(
-    root: str | Path,
+    root: str | Path | None,
     targets: Sequence[str] | None = None,
     scale: tuple[float, float] | None = None,
     group: str | None = None,
@@ -60,6 +60,8 @@ def load_folder(
         DataError: there is no metadata.csv, a column is missing, or lines cannot be used: a word where a number
             belongs, a value outside `scale`, a file named twice or outside the root. All lines are named at once.
     """
+    if root is None:
+        raise DataError(f"folder: no root given. Name the folder that holds {METADATA_NAME} (--root DIR).")
     base = Path(root).expanduser()
     mistakes = Mistakes(str(base / METADATA_NAME))
     table = read_table(_find_table(base), (), mistakes)

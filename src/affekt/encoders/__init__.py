@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from affekt.encoders.base import Cut, Encoder, EncoderSpec
+from affekt.errors import MissingExtraError
 from affekt.registry import ENCODERS
 
 
@@ -18,7 +19,12 @@ def build_encoder(name: str, weights: str = "pretrained", seed: int = 0) -> Enco
         EncoderError: unknown name; weights that cannot be found, fetched or loaded.
         MissingExtraError: the encoder needs a package that is not installed.
     """
-    encoder: Encoder = ENCODERS.load(name)(name, weights, seed)
+    try:
+        encoder: Encoder = ENCODERS.load(name)(name, weights, seed)
+    except ModuleNotFoundError as error:
+        if error.name in ("torch", "transformers", "huggingface_hub"):
+            raise MissingExtraError(f'encoder "{name}"', "models") from None
+        raise
     return encoder
 
 

@@ -41,6 +41,8 @@ def mambavision(name: str, weights: str, seed: int) -> SpectrogramEncoder:
     repository, *old_files = MAMBAVISION.get(name, ("",))
     checkpoint = find_checkpoint(repository if weights == "pretrained" else weights, ("model.safetensors", *old_files))
     load_checkpoint(model, checkpoint.weights_path)
+    if weights != "pretrained":
+        return SpectrogramEncoder(name, model, checkpoint.source, "as given")
     return SpectrogramEncoder(name, model, f"{checkpoint.source}, ImageNet-1K", MAMBAVISION_LICENCE)
 
 
@@ -67,7 +69,7 @@ class SpectrogramEncoder(StagedEncoder):
 
     def settings(self) -> dict[str, Any]:
         """Adds every constant of the front end and of the backbone to what the key depends on."""
-        own = {"front_end": digest(self.front_end), "image_size": self.image_size, "config": digest(self.model.config)}
+        own = {"front_end": digest(self.front_end), "config": digest(self.model.config)}
         return {**super().settings(), **own}
 
     def preprocess(self, clips: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from affekt.audio import AUDIO_VERSION
 from affekt.audio.clips import ClipPlan
 from affekt.audio.decode import decode
 from affekt.data.base import Song
@@ -85,6 +86,7 @@ def extract(
         return features
     for _ in features.skipped:
         advance()
+    allow_many_files()
     settings = prefix_settings(encoder, cut, plan)
     # closing stops the threads at once, whatever ends the loop
     with contextlib.closing(_ahead(served, lambda song: _source(song, settings, encoder, plan, store))) as ahead:
@@ -104,9 +106,22 @@ def extract(
     return features
 
 
+def allow_many_files() -> None:
+    """Raise this process's limit of open files as far as it may: a large value stays mapped from its file."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # macOS may refuse; the old limit then stands
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def prefix_settings(encoder: Encoder, cut: Cut, plan: ClipPlan) -> dict[str, object]:
     """Everything but the audio that determines activations: what the store's key is made of."""
-    heard = {"sample_rate_hz": encoder.spec.sample_rate_hz, "clips": plan}
+    heard = {"audio_version": AUDIO_VERSION, "sample_rate_hz": encoder.spec.sample_rate_hz, "clips": plan}
     return {**encoder.settings(), **heard, "cut": cut.index, "dtype": np.dtype(DTYPE).name}
 
 

@@ -24,6 +24,8 @@ from affekt.files import atomic
 _TENSOR = "activations"
 #: Keys begin with two hexadecimal digits, which name the folder that they lie in.
 _FOLDERS = "[0-9a-f][0-9a-f]"
+#: Values up to this size are read at once, larger ones mapped.
+SMALL_BYTES = 2**20
 _DTYPES = {"F16": np.float16, "F32": np.float32}
 
 
@@ -64,7 +66,7 @@ class Store:
             temporary.write_bytes(save({_TENSOR: np.ascontiguousarray(value)}, metadata=dict(about)))
 
     def get(self, key: str) -> np.ndarray:
-        """The value of `key`, mapped from the file and read only where it is touched.
+        """The value of `key`, not to be changed; a large one is mapped from the file and read only where it is touched.
 
         Raises:
             StorageError: the file is missing or damaged; the message says how to mend it.
@@ -78,9 +80,15 @@ class Store:
                 raise ValueError("wrong length")
             if 0 in shape:
                 return np.zeros(shape, dtype)
+            if int(np.prod(shape)) * dtype.itemsize <= SMALL_BYTES:  # a mapping holds a file descriptor
+                value = np.fromfile(path, dtype, offset=offset).reshape(shape)
+                value.flags.writeable = False
+                return value
             return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
             raise StorageError(f"{path}: missing or damaged ({error}). Delete the file and run again.") from None
+        except OSError as error:  # no permission, too many open files: nothing is wrong with the file
+            raise StorageError(f"{path}: cannot be read ({error.strerror or error}). Run again.") from None
 
     def about(self, key: str) -> dict[str, str]:
         """The description stored with `key`."""

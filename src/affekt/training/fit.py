@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -116,7 +117,8 @@ class Regressor(lightning.LightningModule):
     def __init__(self, suffix: nn.Module | None, dim: int, n_targets: int, recipe: Recipe, seed: int) -> None:
         super().__init__()
         self.suffix = suffix if suffix is not None else nn.Identity()
-        self.standardise = Standardise(dim, recipe.clip_embeddings)
+        # Behind a trained suffix nothing is clipped: embeddings move while it learns; a clipped one has no gradient.
+        self.standardise = Standardise(dim, recipe.clip_embeddings if suffix is None else None)
         self.head = build_head(recipe.head, dim, n_targets)
         self.recipe = recipe
         self.seed = seed
@@ -262,20 +264,24 @@ class _AtomicCheckpoints(TorchCheckpointIO):
 
 
 def _trainer(recipe: Recipe, callbacks: list[Callback], folder: Path) -> lightning.Trainer:
-    return lightning.Trainer(
-        max_epochs=recipe.epochs,
-        accelerator=recipe.accelerator,
-        devices=recipe.devices,
-        precision=cast(Any, recipe.precision),
-        gradient_clip_val=recipe.grad_clip or None,
-        callbacks=callbacks,
-        plugins=[_AtomicCheckpoints()],
-        default_root_dir=folder,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
+    try:
+        return lightning.Trainer(
+            max_epochs=recipe.epochs,
+            accelerator=recipe.accelerator,
+            devices=recipe.devices,
+            precision=cast(Any, recipe.precision),
+            gradient_clip_val=recipe.grad_clip or None,
+            callbacks=callbacks,
+            plugins=[_AtomicCheckpoints()],
+            default_root_dir=folder,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        asked = f"accelerator {recipe.accelerator}, devices {recipe.devices}, precision {recipe.precision}"
+        raise ConfigError(f"training with {asked} does not work on this machine: {error}") from None
 
 
 def _run(trainer: lightning.Trainer, model: Regressor, task: Task, labels: Standardiser, folder: Path) -> None:
@@ -297,9 +303,12 @@ def _as_is(batch: Any) -> Any:
 
 
 def _embed(model: Regressor, clips: ClipSet) -> Tensor:
-    """Embeddings of all clips by the untrained suffix, (n_clips, dim)."""
+    """Embeddings of all clips by the untrained suffix, (n_clips, dim), on the scale that training will begin with."""
     model.eval()
-    with torch.inference_mode():
+    for module in model.suffix.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.train()  # as in training: statistics of the batch, not those of whatever the weights were trained on
+    with torch.no_grad():
         found = [model.suffix(activations) for activations, _ in DataLoader(clips, 64, collate_fn=_as_is)]
     model.train()
     return torch.cat(found).clone()
@@ -329,7 +338,7 @@ def _keep(model: Regressor, folder: Path) -> None:
 
     with atomic(folder / "best.safetensors") as temporary:
         temporary.write_bytes(save({k: v.contiguous() for k, v in model.state_dict().items()}))
-    for name in ("best.ckpt", "last.ckpt"):
+    for name in ("last.ckpt", "best.ckpt"):  # in this order: without `last` a stopped clean-up is simply trained again
         (folder / name).unlink(missing_ok=True)
 
 
