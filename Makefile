@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 # torch is installed first, at the version that was tested, so that no other package picks one. Where pip would bring
-# GPU libraries that you do not want, say which build to take: make setup TORCH="torch==2.13.0+cpu" and so on.
+# GPU libraries that you do not want, give it the index of the CPU builds: make setup TORCH="torch==2.13.0 --index-url URL".
 TORCH  ?= torch==2.13.0
 STAMP  := $(VENV)/.stamp
 JOBS   ?= 2

@@ -158,7 +158,7 @@ class Experiment(Section):
     freeze: Freeze = Field("all", description="all, none, or lastN: all but the last N layers are frozen and stored")
     head: Head = Field("ridge", description="ridge (closed form), linear, mlp, or seed (the founding two heads)")
     clip_embeddings: float | None = Field(
-        5.0, gt=0, description="standardised embeddings are clipped to +-this; null for not at all"
+        5.0, gt=0, description="frozen encoders: standardised embeddings are clipped to +-this; null for not"
     )
     training: TrainingSection = TrainingSection()
     loss: LossSection = LossSection()
