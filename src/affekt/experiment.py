@@ -97,7 +97,7 @@ def run_experiment(
     """
     started = time.time()
     given = dataset is not None
-    dataset = open_dataset(experiment) if dataset is None else dataset
+    dataset = open_dataset(experiment, quiet) if dataset is None else dataset
     if experiment.permute_labels:
         dataset = permuted(dataset, experiment.seeds[0])
     contenders = enter(experiment, dataset, quiet)
@@ -145,12 +145,14 @@ def compare(
     return run_experiment(experiment, out, store, quiet, dataset)[0]
 
 
-def open_dataset(experiment: Experiment) -> Dataset:
+def open_dataset(experiment: Experiment, quiet: bool = False) -> Dataset:
     """Load the songs that the experiment names."""
     section = experiment.dataset
     options: dict[str, Any] = {"root": section.root.expanduser() if section.root else None}
     if section.name in ("deam", "demo"):
         options["labels"] = section.labels
+    if section.name == "demo":
+        options["progress"] = not quiet
     if section.targets is not None:
         options["targets"] = section.targets
     if section.scale is not None:

@@ -29,6 +29,7 @@ from affekt.data.synthesis import CUE_NAMES, SAMPLE_RATE_HZ, STYLES, Cues, Piece
 from affekt.errors import DataError
 from affekt.files import storage_errors
 from affekt.paths import cache_home
+from affekt.progress import bar, console
 
 # Part of the cache's key. Raise it with every change to what is drawn, rendered or written.
 GENERATOR_VERSION = 1
@@ -396,20 +397,14 @@ def write_corpus(folder: Path, corpus: DemoCorpus, seed: int, progress: bool = T
 
 def _write_audio(folder: Path, songs: Sequence[DemoSong], progress: bool) -> None:
     """Render and encode all songs, in threads: the encoder, where nearly all time goes, runs without the GIL."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("Composing the demo corpus (synthetic music)"), BarColumn(), MofNCompleteColumn())
     workers = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 16))
-    bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not (progress and console.is_terminal))
-    with bar:
-        task = bar.add_task("songs", total=len(songs))
+    shown = progress and console().is_terminal  # a loader that is called from a program writes nothing by itself
+    with bar("composing the demo corpus (synthetic music)", len(songs), quiet=not shown) as advance:
         try:
             waiting: list[Future[None]] = [workers.submit(_write_song, folder, song) for song in songs]
             for done in as_completed(waiting):
                 done.result()
-                bar.advance(task)
+                advance()
         finally:
             workers.shutdown(cancel_futures=True)
 
