@@ -369,11 +369,12 @@ def _fold_key(contender: Contender, task: Task, dataset: Dataset) -> str:
     """Hash of all that determines a fold's predictions."""
     section = contender.section
     prefix = prefix_settings(contender.encoder, contender.cut, contender.plan)
+    whole = contender.encoder.settings()  # a trained suffix starts from its weights
     recipe = section.model_dump(mode="json", include={"head", "clip_embeddings"})
     if section.head != "ridge":
         recipe |= section.model_dump(mode="json", include={"training", "loss"})
     audio = {song: contender.features.keys.get(song, "") for song in dataset.ids}
-    return digest([TRAINING_VERSION, prefix, recipe, asdict(task.fold), task.seed, dataset.fingerprint(), audio])
+    return digest([TRAINING_VERSION, prefix, whole, recipe, asdict(task.fold), task.seed, dataset.fingerprint(), audio])
 
 
 def _recipe(section: EncoderSection) -> Any:

@@ -82,8 +82,13 @@ class Encoder(ABC):
         del freeze
         return Cut(1, "all", frozen=True)
 
-    def settings(self) -> dict[str, Any]:
-        """Everything but audio, clips and cut that determines activations; part of the store's key."""
+    def settings(self, cut: Cut | None = None) -> dict[str, Any]:
+        """Everything but audio, clips and cut that determines activations; part of the store's key.
+
+        Args:
+            cut: what stands behind it does not count; None counts the whole encoder.
+        """
+        del cut
         return {"encoder": self.spec.name, "code_version": self.code_version}
 
     def missing(self, songs: Sequence[Song]) -> dict[str, str]:

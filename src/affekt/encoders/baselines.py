@@ -67,11 +67,11 @@ class HandcraftedEncoder(Encoder):
 
         self.spec = EncoderSpec(name, "descriptors", HANDCRAFTED_RATE_HZ, len(descriptor_names()), "none", "none")
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self, cut: Cut | None = None) -> dict[str, Any]:
         """Adds the version of the descriptors."""
         from affekt.audio.descriptors import DESCRIPTORS_VERSION
 
-        return {**super().settings(), "descriptors": DESCRIPTORS_VERSION}
+        return {**super().settings(cut), "descriptors": DESCRIPTORS_VERSION}
 
     def activations(self, clips: np.ndarray, cut: Cut) -> np.ndarray:
         """Shape (n_clips, n_descriptors)."""
@@ -93,9 +93,9 @@ class PrecomputedEncoder(LookupEncoder):
         width = len(next(iter(table.values())))
         self.spec = EncoderSpec(name, "embeddings", None, width, "as given", "as given")
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self, cut: Cut | None = None) -> dict[str, Any]:
         """Adds a hash of the embeddings."""
-        return {**super().settings(), "table": digest({key: value.tolist() for key, value in self._table.items()})}
+        return {**super().settings(cut), "table": digest({key: value.tolist() for key, value in self._table.items()})}
 
     def missing(self, songs: Any) -> dict[str, str]:
         """Songs without a row."""

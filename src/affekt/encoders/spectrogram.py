@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from affekt.audio.spectrogram import LogMel, SpecAugment
 from affekt.digest import digest
-from affekt.encoders.base import RANDOM_WEIGHTS, EncoderSpec
+from affekt.encoders.base import RANDOM_WEIGHTS, Cut, EncoderSpec
 from affekt.encoders.hub import find_checkpoint
 from affekt.encoders.mambavision import VARIANTS, MambaVision, build, load_checkpoint
 from affekt.encoders.published import MAMBAVISION, MAMBAVISION_LICENCE
@@ -67,10 +67,10 @@ class SpectrogramEncoder(StagedEncoder):
             name, "spectrogram", self.front_end.sample_rate_hz, model.config.n_features, weights, licence
         )
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self, cut: Cut | None = None) -> dict[str, Any]:
         """Adds every constant of the front end and of the backbone to what the key depends on."""
         own = {"front_end": digest(self.front_end), "config": digest(self.model.config)}
-        return {**super().settings(), **own}
+        return {**super().settings(cut), **own}
 
     def preprocess(self, clips: Tensor) -> Tensor:
         """(n_clips, n_samples) -> log-mel images (n_clips, 1, image_size, image_size), standardised per clip."""

@@ -7,6 +7,7 @@ From these two everything else follows: the cut, the activations at it, the trai
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -62,15 +63,25 @@ class StagedEncoder(Encoder):
         index = layers[-n_trained]
         return Cut(index, stages[index].name, frozen=False)
 
-    def settings(self) -> dict[str, Any]:
-        """Name, code version and digest of all weights."""
-        return {**super().settings(), "weights": self.weights_digest()}
+    def settings(self, cut: Cut | None = None) -> dict[str, Any]:
+        """Name, code version and digest of the weights before the cut."""
+        return {**super().settings(cut), "weights": self.weights_digest(cut)}
 
-    def weights_digest(self) -> str:
-        """Hash of every parameter and buffer, by name; computed once."""
-        if not hasattr(self, "_digest"):
-            self._digest = state_digest(self.model)
-        return self._digest
+    def weights_digest(self, cut: Cut | None = None) -> str:
+        """Hash of every parameter and buffer of the stages before the cut, of all for None; computed once.
+
+        Where everything is trained the stored input depends on no weight, so all draws of an untrained encoder share it.
+        """
+        stages = self.stages()
+        n_stages = len(stages) if cut is None else cut.index
+        if n_stages not in self._digests:
+            owned = [nn.ModuleList([*stage.modules, *stage.bound_modules()]) for stage in stages[:n_stages]]
+            self._digests[n_stages] = state_digest(nn.ModuleList(owned))
+        return self._digests[n_stages]
+
+    @functools.cached_property
+    def _digests(self) -> dict[int, str]:
+        return {}
 
     @contextmanager
     def on_fastest_device(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from affekt.digest import digest
-from affekt.encoders.base import RANDOM_WEIGHTS, EncoderSpec
+from affekt.encoders.base import RANDOM_WEIGHTS, Cut, EncoderSpec
 from affekt.encoders.hub import Checkpoint, find_checkpoint
 from affekt.encoders.published import WAVEFORM
 from affekt.encoders.staged import StagedEncoder
@@ -115,14 +115,14 @@ class WaveformEncoder(StagedEncoder):
         self.normalise = normalise
         self.spec = EncoderSpec(name, "waveform", sample_rate_hz, int(model.config.hidden_size), weights, licence)
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self, cut: Cut | None = None) -> dict[str, Any]:
         """Adds the input normalisation and the model's configuration to what the key depends on.
 
         The same weights compute other numbers under another configuration, another number of heads say.
         """
         config = self.model.config.to_dict()
         told = {key: value for key, value in config.items() if not key.startswith("_") and key not in NOT_ARCHITECTURE}
-        return {**super().settings(), "normalise": self.normalise, "config": digest(told)}
+        return {**super().settings(cut), "normalise": self.normalise, "config": digest(told)}
 
     def preprocess(self, clips: Tensor) -> Tensor:
         """Zero mean and unit variance per clip, as the published models expect."""

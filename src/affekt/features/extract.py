@@ -122,7 +122,7 @@ def allow_many_files() -> None:
 def prefix_settings(encoder: Encoder, cut: Cut, plan: ClipPlan) -> dict[str, object]:
     """Everything but the audio that determines activations: what the store's key is made of."""
     heard = {"audio_version": AUDIO_VERSION, "sample_rate_hz": encoder.spec.sample_rate_hz, "clips": plan}
-    return {**encoder.settings(), **heard, "cut": cut.index, "dtype": np.dtype(DTYPE).name}
+    return {**encoder.settings(cut), **heard, "cut": cut.index, "dtype": np.dtype(DTYPE).name}
 
 
 def store_key(audio_path: Path, settings: dict[str, object]) -> str:
