@@ -19,6 +19,8 @@ from affekt.data.splits import Fold, Split
 from affekt.errors import ConfigError, DataError, LeakageError
 from affekt.evaluation.results import Results
 from affekt.features.store import Store
+from affekt.folds import Fit
+from affekt.record import remarks
 
 
 def experiment_on(folder: Path, **settings: Any) -> Experiment:
@@ -104,18 +106,18 @@ def test_a_stopped_run_goes_on_where_it_was(
     finished: tuple[Results, Path], song_folder: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = []
-    train_fold = story.train_fold
+    once = Fit.once
 
-    def stop_at_the_third(contender: Any, task: Any, dataset: Any, folder: Path, on_epoch: Any) -> Any:
+    def stop_at_the_third(fit: Fit, *args: Any) -> Any:
         if len(trained) == 3:
             raise KeyboardInterrupt
-        trained.append(contender.title)
-        return train_fold(contender, task, dataset, folder, on_epoch)
+        trained.append(fit.contender.title)
+        return once(fit, *args)
 
-    monkeypatch.setattr(story, "train_fold", stop_at_the_third)
+    monkeypatch.setattr(Fit, "once", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         run(experiment_on(song_folder, **FINE_TUNED), tmp_path / "stopped", store)
-    monkeypatch.setattr(story, "train_fold", train_fold)
+    monkeypatch.setattr(Fit, "once", once)
     kept = len(list((tmp_path / "stopped" / "folds").glob("*.json")))
     results = run(experiment_on(song_folder, **FINE_TUNED), tmp_path / "stopped", store)
     assert kept == 3
@@ -162,7 +164,7 @@ def test_broken_songs_are_skipped_named_and_counted(song_folder: Path, store: St
     assert {row["song_id"] for row in results.skipped} == {"song03", "song04"}
     assert results.dataset["left_out"] == [{"reason": "labels without an audio file", "n": 1, "song_ids": ["song05"]}]
     assert results.dataset["n_scored"] == 13
-    assert [remark.split(" ")[0] for remark in story.remarks(results)] == ["1", "2"]
+    assert [remark.split(" ")[0] for remark in remarks(results)] == ["1", "2"]
 
 
 def test_too_few_songs_say_why(song_folder: Path, store: Store, tmp_path: Path) -> None:

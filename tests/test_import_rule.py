@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("features",),
     ("training",),
     ("evaluation",),
-    ("experiment", "report", "doctor"),
+    ("contender", "folds", "record", "experiment", "report", "tracking", "doctor"),
     ("cli", "__main__"),
 )
 #: Tighter than its layer: scores are computed from results alone. `data.base` gives it words for lists of songs.

@@ -59,9 +59,10 @@ def compare(
     from rich.console import Console
 
     from affekt.config import load_experiment
-    from affekt.experiment import remarks, run_experiment
+    from affekt.experiment import run_experiment
     from affekt.features.store import Store
     from affekt.progress import console
+    from affekt.record import remarks
     from affekt.report import write_report
     from affekt.report.terminal import print_table
 

@@ -1,13 +1,14 @@
 """The experiment file: everything that a run needs, nothing that a run computes.
 
 A file is YAML. It is validated whole before any work starts: all mistakes in one error, unknown keys among them, with
-the nearest known key. An entry of `encoders` is a name, or a mapping that overrides `clips`, `freeze`, `head`,
-`clip_embeddings`, `training` or `loss`, or names `weights`, for that encoder alone. The fingerprint of a resolved
-experiment names its run folder.
+the nearest known key. An entry of `encoders` is a name, or a mapping that overrides `clips`, `freeze`, `layer`,
+`head`, `clip_embeddings`, `training` or `loss`, or names `weights`, for that encoder alone. The fingerprint of a
+resolved experiment names its run folder.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -54,6 +55,15 @@ def _freeze(value: Any) -> str:
 Freeze = Annotated[str, BeforeValidator(_freeze)]
 
 
+def _layer(value: Any) -> Any:
+    if value in ("last", "weighted") or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError(f'"{value}" is not allowed; use "last", "weighted", or the number of a layer, 1 or higher')
+
+
+Layer = Annotated[int | str, BeforeValidator(_layer)]
+
+
 class Section(BaseModel):
     """A part of the file: unknown keys are errors, values never change."""
 
@@ -82,8 +92,11 @@ class DatasetSection(Section):
 class SplitSection(Section):
     """Who is trained on and who is scored."""
 
-    kind: Literal["kfold", "holdout", "seed"] = Field("kfold", description="kfold, holdout, or the founding split")
+    kind: Literal["kfold", "holdout", "leave-one-out", "official-2013", "long", "seed"] = Field(
+        "kfold", description="who is tested; docs/method.md describes each kind"
+    )
     folds: int = Field(5, ge=2, le=100, description="of kfold")
+    by: str | None = Field(None, description="leave-one-out: the column whose values are left out, one a fold")
     group: Literal["artist", "genre"] | None = Field("artist", description="never on both sides of a fold")
 
 
@@ -118,6 +131,33 @@ class LossSection(Section):
     toward: Literal["labels", "zero"] = Field("labels", description="zero is the founding form")
 
 
+class SearchSection(Section):
+    """Hyper-parameters to choose by validation songs: the same trials for every trained encoder, in every fold."""
+
+    trials: int = Field(0, ge=0, le=1000, description="settings tried in each fold; 0 takes those of the file")
+    space: dict[str, list[Any]] = Field(
+        {}, description="key to values; head, or a key of training or loss, such as training.max_lr"
+    )
+
+    def draw(self, seed: int) -> list[dict[str, Any]]:
+        """The settings to try, each a mapping from key to value; the same for all encoders and folds.
+
+        They are drawn from the grid without replacement; a grid with no more points than trials is tried whole.
+        """
+        import random
+
+        grid = [dict(zip(self.space, point, strict=True)) for point in itertools.product(*self.space.values())]
+        return grid if len(grid) <= self.trials else random.Random(seed).sample(grid, self.trials)
+
+
+#: What a search may vary: nothing that changes what an encoder hears or how long it is trained.
+SEARCHABLE = (
+    "head",
+    *(f"training.{key}" for key in ("batch_size", "lr", "max_lr", "weight_decay", "schedule", "grad_clip")),
+    *(f"loss.{key}" for key in LossSection.model_fields),
+)
+
+
 class EncoderSection(Section):
     """One encoder, with every setting that applies to it."""
 
@@ -125,17 +165,33 @@ class EncoderSection(Section):
     label: str | None = Field(None, description="how reports call it; the name by default")
     weights: str = Field("pretrained", description="pretrained, random, or the path of a checkpoint")
     freeze: Freeze
+    layer: Layer
     head: Head
     clip_embeddings: float | None = Field(gt=0)
     clips: ClipsSection
     training: TrainingSection
     loss: LossSection
+    factors: dict[str, str] | None = Field(
+        None, description="what distinguishes this encoder in a 2 x 2 design, such as {input: waveform, trunk: mamba}"
+    )
 
     @field_validator("name")
     @classmethod
     def _known(cls, value: str) -> str:
         _mistake(ENCODERS.key, value)
         return value
+
+    def tried(self, settings: Mapping[str, Any]) -> EncoderSection:
+        """This section with the settings of one trial of a search.
+
+        Raises:
+            pydantic.ValidationError: one of them is not allowed.
+        """
+        value = self.model_dump()
+        for key, setting in settings.items():
+            section, _, name = key.rpartition(".")
+            (value[section] if section else value)[name] = setting
+        return EncoderSection.model_validate(value)
 
     @property
     def title(self) -> str:
@@ -153,15 +209,20 @@ class Experiment(Section):
     split: SplitSection = SplitSection()
     seeds: list[int] = Field([0], min_length=1, description="one split and one training for each")
     permute_labels: bool = Field(False, description="control: shuffle labels among songs; must then score R2 <= 0")
+    untrained_twins: bool = Field(False, description="add each pretrained encoder once more, with random weights")
     clips: ClipsSection = ClipsSection()
     encoders: list[EncoderSection] = Field(min_length=1)
     freeze: Freeze = Field("all", description="all, none, or lastN: all but the last N layers are frozen and stored")
+    layer: Layer = Field(
+        "last", description="transformers: last, a layer counted from 1, or weighted (a learned sum of all layers)"
+    )
     head: Head = Field("ridge", description="ridge (closed form), linear, mlp, or seed (the founding two heads)")
     clip_embeddings: float | None = Field(
         5.0, gt=0, description="frozen encoders: standardised embeddings are clipped to +-this; null for not"
     )
     training: TrainingSection = TrainingSection()
     loss: LossSection = LossSection()
+    search: SearchSection = SearchSection()
 
     def fingerprint(self) -> str:
         """Hash of all settings that determine the result."""
@@ -171,7 +232,11 @@ class Experiment(Section):
 _QUOTE = '"'
 
 #: Keys of the file that an entry of `encoders` inherits and may override.
-INHERITED = ("freeze", "head", "clip_embeddings", "clips", "training", "loss")
+INHERITED = ("freeze", "layer", "head", "clip_embeddings", "clips", "training", "loss")
+_DEFAULTS: dict[str, Any] = {
+    **{"freeze": "all", "layer": "last", "head": "ridge", "clip_embeddings": 5.0},
+    **{"clips": {}, "training": {}, "loss": {}},
+}
 
 
 def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
@@ -212,11 +277,10 @@ def parse_experiment(value: Mapping[str, Any], source: str = "the experiment") -
 def _inherit(value: Mapping[str, Any]) -> dict[str, Any]:
     """Give each encoder the settings that stand beside the list, its own on top."""
     shared = {key: value[key] for key in INHERITED if key in value}
-    defaults = {"freeze": "all", "head": "ridge", "clip_embeddings": 5.0, "clips": {}, "training": {}, "loss": {}}
     encoders = value.get("encoders")
     if not isinstance(encoders, list):
         return dict(value)
-    resolved = [_merge({**defaults, **shared}, {"name": e} if isinstance(e, str) else e) for e in encoders]
+    resolved = [_merge({**_DEFAULTS, **shared}, {"name": e} if isinstance(e, str) else e) for e in encoders]
     return {**value, "encoders": resolved}
 
 
@@ -232,7 +296,7 @@ def _merge(base: Mapping[str, Any], own: Any) -> Any:
 
 def _checked(experiment: Experiment, source: str) -> Experiment:
     """Mistakes that lie between keys rather than in one."""
-    found = _misplaced(experiment.dataset)
+    found = [*_misplaced(experiment.dataset), *_split_mistakes(experiment.split), *_search_mistakes(experiment)]
     if experiment.dataset.name == "folder" and experiment.dataset.root is None:
         found.append("dataset.root: missing; name the folder that holds metadata.csv.")
     titles = [encoder.title for encoder in experiment.encoders]
@@ -265,6 +329,43 @@ def _misplaced(dataset: DatasetSection) -> list[str]:
         for key in set_keys
         if dataset.name not in of[key]
     ]
+
+
+def _split_mistakes(split: SplitSection) -> list[str]:
+    if split.kind == "leave-one-out" and split.by is None:
+        return ["split.by: missing; name the column whose values are left out one at a time, such as genre."]
+    if split.kind != "leave-one-out" and split.by is not None:
+        return [f'split.by: belongs to kind "leave-one-out"; this split is "{split.kind}".']
+    return []
+
+
+def _search_mistakes(experiment: Experiment) -> list[str]:
+    """Keys that cannot be searched, values that are not allowed, trials without a space and the reverse."""
+    search = experiment.search
+    if bool(search.trials) != bool(search.space):
+        return ["search: trials and space belong together; name both or neither."]
+    found = [
+        f"search.space.{key}: cannot be searched.{did_you_mean(key, list(SEARCHABLE))} "
+        f"Allowed: {', '.join(SEARCHABLE)}."
+        for key in search.space
+        if key not in SEARCHABLE
+    ]
+    found += [f"search.space.{key}: no values." for key, values in search.space.items() if not values]
+    if found:
+        return found
+    trained = [encoder for encoder in experiment.encoders if encoder.head != "ridge"]
+    if search.trials and not trained:
+        return ["search: every head is ridge, which chooses its own strength; there is nothing to search."]
+    for key, value in ((key, value) for key, values in search.space.items() for value in values):
+        if key == "head" and value == "ridge":
+            found.append('search.space.head: "ridge" chooses its own strength and is never searched.')
+            continue
+        try:
+            for encoder in trained[:1]:
+                encoder.tried({key: value})
+        except ValidationError as error:
+            found.append(f"search.space.{_line(error.errors()[0])}")
+    return found
 
 
 def _override(value: dict[str, Any], override: str) -> None:

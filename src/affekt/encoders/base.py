@@ -82,6 +82,17 @@ class Encoder(ABC):
         del freeze
         return Cut(1, "all", frozen=True)
 
+    def hear(self, layer: str | int) -> None:
+        """Choose the layer whose output is the embedding. Without layers there is nothing to choose.
+
+        Args:
+            layer: "last", a number from 1, or "weighted" (a learned sum of all layers).
+
+        Raises:
+            ConfigError: there is no such layer.
+        """
+        del layer
+
     def settings(self, cut: Cut | None = None) -> dict[str, Any]:
         """Everything but audio, clips and cut that determines activations; part of the store's key.
 
@@ -90,6 +101,11 @@ class Encoder(ABC):
         """
         del cut
         return {"encoder": self.spec.name, "code_version": self.code_version}
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the weights are random, so that each seed has its own."""
+        return self.spec.weights.startswith(RANDOM_WEIGHTS)
 
     def missing(self, songs: Sequence[Song]) -> dict[str, str]:
         """Songs that this encoder cannot serve, and why; known before any audio is read."""

@@ -48,6 +48,8 @@ class Results:
         history: one mapping for each encoder, seed, fold and epoch: train_mse, validation_mse, train_loss,
             validation_loss, and `best` for the epoch that was kept. MSE in units of the standardised label.
         cost: per encoder: n_parameters, extraction_s_per_song, n_extracted, n_reused, training_s.
+        fits: one mapping for each encoder, seed and fold: n_train, n_validation, n_test, training_s, and `chosen`: what
+            validation songs decided, such as the epoch, ridge's strengths, or the settings of a search.
         skipped: songs that could not be used: song_id, path, reason.
         run: experiment, fingerprint, versions, machine, times.
     """
@@ -60,6 +62,7 @@ class Results:
     history: list[dict[str, Any]] = field(default_factory=list)
     cost: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
+    fits: list[dict[str, Any]] = field(default_factory=list)
     run: dict[str, Any] = field(default_factory=dict)
 
     @property

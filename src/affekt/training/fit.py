@@ -100,13 +100,16 @@ def fit_suffix(
         kept = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")
         model.load_state_dict(kept["state_dict"])
         history = _history(model, int(kept["epoch"]))
+        trained = time.perf_counter()
         predictions = _predict(model, task, labels)
+        predict_s = time.perf_counter() - trained
         _keep(model, folder)
     return Fitted(
         predictions,
         history,
         n_trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        training_s=time.perf_counter() - start,
+        training_s=trained - start,
+        predict_s=predict_s,
         chosen={"epoch": int(kept["epoch"]) + 1},
     )
 

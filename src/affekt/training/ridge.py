@@ -35,8 +35,10 @@ def fit_ridge(task: Task, clip: float | None = 5.0) -> Fitted:
     scale = Standardiser.fit(x)
     model = RidgeCV(ALPHAS, alpha_per_target=True)
     model.fit(scale.apply(x, clip), labels.apply(task.y(train)))
+    trained = time.perf_counter()
     predicted = labels.undo(model.predict(scale.apply(x_test, clip)).reshape(len(x_test), -1))
     fitted = _fitted(task, predicted, n_trainable=(x.shape[1] + 1) * predicted.shape[1], start=start)
+    fitted.predict_s = time.perf_counter() - trained
     fitted.chosen = {"alpha": np.atleast_1d(model.alpha_).tolist()}
     return fitted
 

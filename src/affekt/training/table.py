@@ -55,6 +55,7 @@ class Fitted:
         history: a mapping for each epoch; empty for closed forms.
         n_trainable: number of trained weights.
         training_s: time of training, without extraction.
+        predict_s: time from stored activations to the predictions of the test songs.
         chosen: what validation chose: the epoch, or the strength of regularisation.
     """
 
@@ -62,6 +63,7 @@ class Fitted:
     history: list[dict[str, Any]] = field(default_factory=list)
     n_trainable: int = 0
     training_s: float = 0.0
+    predict_s: float = 0.0
     chosen: dict[str, Any] = field(default_factory=dict)
 
 

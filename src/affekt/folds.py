@@ -1,0 +1,132 @@
+"""One encoder on one fold: trained, or read where an earlier run finished it.
+
+A finished fold lies in the run folder under the hash of all that determines it. A search trains the fold once for each
+trial, every trial kept like a fold of its own, and takes the one with the lowest validation error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from affekt.config import EncoderSection
+from affekt.contender import Contender
+from affekt.data import Dataset
+from affekt.digest import digest
+from affekt.encoders import Encoder
+from affekt.errors import DataError
+from affekt.features.extract import prefix_settings
+from affekt.files import write_json
+from affekt.training import TRAINING_VERSION
+from affekt.training.table import Fitted, Task
+
+
+def fold_seed(seed: int, fold: int) -> int:
+    """The seed of every random draw of one fold."""
+    return int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One encoder on one fold of one seed.
+
+    Attributes:
+        contender: the encoder with its settings.
+        seed: of the run, which has chosen the encoder's weights where those are drawn.
+        task: clips, labels, fold.
+        dataset: the songs that are scored.
+        folder: of the run.
+        tell: called with a few words whenever an epoch is finished.
+    """
+
+    contender: Contender
+    seed: int
+    task: Task
+    dataset: Dataset
+    folder: Path
+    tell: Callable[[str], None] = lambda text: None
+
+    def best_of(self, trials: Sequence[Mapping[str, Any]]) -> Fitted:
+        """Train with the settings of every trial and keep the best by validation error; with the file's without any."""
+        section = self.contender.section
+        if not trials or self.contender.closed_form:
+            return self.once(section)
+        fits = [self.once(section.tried(trial), f"trial {k}/{len(trials)}, ") for k, trial in enumerate(trials, 1)]
+        errors = [_validation_mse(fit) for fit in fits]
+        best = int(np.argmin(errors))
+        chosen = {**fits[best].chosen, **trials[best], "trials": len(trials), "validation_mse": errors[best]}
+        return replace(fits[best], chosen=chosen, training_s=sum(fit.training_s for fit in fits))
+
+    def once(self, section: EncoderSection, trial: str = "") -> Fitted:
+        """Train with the settings of `section`, or read what an earlier run kept."""
+        key = self._key(section)
+        path = self.folder / "folds" / f"{key}.json"
+        if path.is_file():
+            return _read(path)
+        if self.contender.closed_form:
+            from affekt.training.ridge import fit_ridge
+
+            fitted = fit_ridge(self.task, section.clip_embeddings)
+        else:
+            from affekt.training.fit import fit_suffix
+
+            fitted = fit_suffix(
+                self.task,
+                self._encoder,
+                self.contender.cut,
+                _recipe(section),
+                self.folder / "checkpoints" / key,
+                lambda epoch: self.tell(f"{trial}epoch {epoch}"),
+            )
+        _write(path, fitted)
+        return fitted
+
+    @property
+    def _encoder(self) -> Encoder:
+        return self.contender.encoders[self.seed]
+
+    def _key(self, section: EncoderSection) -> str:
+        """Hash of all that determines a fold's predictions."""
+        prefix = prefix_settings(self._encoder, self.contender.cut, self.contender.plan)
+        whole = self._encoder.settings()  # a trained suffix starts from its weights
+        recipe = section.model_dump(mode="json", include={"head", "clip_embeddings"})
+        if section.head != "ridge":
+            recipe |= section.model_dump(mode="json", include={"training", "loss"})
+        keys = self.contender.features[self.seed].keys
+        audio = {song: keys.get(song, "") for song in self.dataset.ids}
+        fold = asdict(self.task.fold)
+        return digest(
+            [TRAINING_VERSION, prefix, whole, recipe, fold, self.task.seed, self.dataset.fingerprint(), audio]
+        )
+
+
+def _validation_mse(fitted: Fitted) -> float:
+    return next(float(epoch["validation_mse"]) for epoch in fitted.history if epoch["best"])
+
+
+def _recipe(section: EncoderSection) -> Any:
+    from affekt.training.fit import Recipe
+
+    training = section.training.model_dump(exclude={"validation"})
+    loss = section.loss.model_dump()
+    return Recipe(head=section.head, loss=loss, clip_embeddings=section.clip_embeddings, **training)
+
+
+def _write(path: Path, fitted: Fitted) -> None:
+    value = asdict(fitted)
+    value["predictions"] = {song: np.asarray(y).tolist() for song, y in fitted.predictions.items()}
+    write_json(path, value, indent=None)
+
+
+def _read(path: Path) -> Fitted:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        value["predictions"] = {song: np.array(y) for song, y in value["predictions"].items()}
+        return Fitted(**value)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: damaged ({error}). Delete it and run again.") from None

@@ -1,0 +1,236 @@
+"""What a finished comparison says of itself: songs, encoders, costs, versions, machine. results.json holds all of it.
+
+Nothing here decides anything: `affekt.experiment` tells the story, this module writes it down.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from affekt.config import Experiment
+from affekt.contender import Contender
+from affekt.data.base import Dataset, Song, named
+from affekt.data.splits import Split
+from affekt.encoders.base import RANDOM_WEIGHTS
+from affekt.evaluation.results import Prediction, Results
+from affekt.training.table import Fitted
+
+#: One fit of one encoder: (title, seed, fold).
+Key = tuple[str, int, int]
+
+#: Packages whose version can change a number.
+PACKAGES = (
+    "affekt",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "soundfile",
+    "soxr",
+    "torch",
+    "transformers",
+    "lightning",
+    "librosa",
+)
+
+
+def gather(
+    experiment: Experiment,
+    fingerprint: str,
+    contenders: Sequence[Contender],
+    dataset: Dataset,
+    scored: Dataset,
+    splits: Mapping[int, Split],
+    fitted: Mapping[Key, Fitted],
+    started: float,
+) -> Results:
+    """Everything that a report needs, as one record.
+
+    Args:
+        experiment: what was asked for.
+        fingerprint: of the run.
+        contenders: encoders that took part.
+        dataset: all songs.
+        scored: the songs that every encoder could serve.
+        splits: of each seed.
+        fitted: what each fit left.
+        started: when the run began, in seconds since the epoch.
+    """
+    return Results(
+        dataset=_about_dataset(contenders, dataset, scored),
+        targets=list(scored.target_names),
+        encoders=[_about_encoder(contender, fitted) for contender in contenders],
+        songs=[_about_song(song) for song in scored.songs],
+        predictions=_predictions(scored, fitted),
+        history=[_labelled(key, epoch) for key, one in fitted.items() for epoch in one.history],
+        cost=[_cost(contender, fitted) for contender in contenders],
+        skipped=_skipped(contenders, dataset),
+        fits=[_labelled(key, _about_fit(splits, key, one)) for key, one in fitted.items()],
+        run={
+            "name": experiment.name,
+            "fingerprint": fingerprint,
+            "status": "finished",
+            "experiment": experiment.model_dump(mode="json"),
+            "splits": {str(seed): split.rule for seed, split in splits.items()},
+            "versions": versions(),
+            "machine": machine(),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "wall_s": round(time.time() - started, 1),
+        },
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that can change a number."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """What the run ran on, without names that identify it."""
+    about: dict[str, Any] = {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
+    try:
+        import torch
+    except ImportError:
+        return about
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {**about, "threads": torch.get_num_threads(), "gpus": gpus}
+
+
+def remarks(results: Results) -> list[str]:
+    """What a user must be told at the end, beside the scores."""
+    found = [f"{group['n']} songs left out: {group['reason']}." for group in results.dataset["left_out"]]
+    if results.skipped:
+        ids = [row["song_id"] for row in results.skipped]
+        found.append(f"{len(ids)} songs skipped: {named(ids)}; the reasons are in the report.")
+    return found
+
+
+def _labelled(key: Key, value: Mapping[str, Any]) -> dict[str, Any]:
+    title, seed, fold = key
+    return {"encoder": title, "seed": seed, "fold": fold, **value}
+
+
+def _about_fit(splits: Mapping[int, Split], key: Key, one: Fitted) -> dict[str, Any]:
+    _, seed, number = key
+    fold = splits[seed].folds[number]
+    return {
+        "n_train": len(fold.train),
+        "n_validation": len(fold.validation),
+        "n_test": len(fold.test),
+        "training_s": round(one.training_s, 3),
+        "chosen": one.chosen,
+    }
+
+
+def _predictions(scored: Dataset, fitted: Mapping[Key, Fitted]) -> list[Prediction]:
+    truth = {song.id: song.targets for song in scored.songs}
+    return [
+        Prediction(title, seed, fold, song, target, float(truth[song][i]), float(predicted[i]))
+        for (title, seed, fold), one in fitted.items()
+        for song, predicted in one.predictions.items()
+        for i, target in enumerate(scored.target_names)
+    ]
+
+
+def _about_dataset(contenders: Sequence[Contender], dataset: Dataset, scored: Dataset) -> dict[str, Any]:
+    used = set(scored.ids)
+    needs_audio = any(contender.encoder.needs_audio for contender in contenders)
+    silent = [song.id for song in dataset.without_audio if song.id not in used] if needs_audio else []
+    left_out = [{"reason": "labels without an audio file", "n": len(silent), "song_ids": silent}] if silent else []
+    return {
+        "name": dataset.name,
+        "labels": dataset.labels,
+        "scale": list(dataset.scale),
+        "synthetic": dataset.synthetic,
+        "notes": list(dataset.notes),
+        "ceiling": list(scored.ceiling) if scored.ceiling else None,
+        "fingerprint": dataset.fingerprint(),
+        "n_songs": len(dataset),
+        "n_scored": len(scored),
+        "left_out": left_out,
+    }
+
+
+def _about_encoder(contender: Contender, fitted: Mapping[Key, Fitted]) -> dict[str, Any]:
+    section, spec = contender.section, contender.encoder.spec
+    mine = [one for (title, _, _), one in fitted.items() if title == contender.title]
+    return {
+        "label": contender.title,
+        **asdict(spec),
+        "weights": _weights(contender),
+        "n_parameters": contender.encoder.n_parameters(),
+        "n_trainable": mine[0].n_trainable,
+        "freeze": "all" if contender.cut.frozen else section.freeze,
+        "layer": section.layer,
+        "cut": contender.cut.name,
+        "head": "ridge" if contender.closed_form else section.head,
+        "clip_embeddings": section.clip_embeddings,
+        "clips": asdict(contender.plan),
+        "training": None if contender.closed_form else section.training.model_dump(mode="json"),
+        "loss": None if contender.closed_form else section.loss.model_dump(mode="json"),
+        "factors": section.factors,
+        "twin_of": contender.twin_of,
+    }
+
+
+def _weights(contender: Contender) -> str:
+    """Where the weights come from; with several seeds an untrained encoder has weights of its own for each."""
+    if contender.encoder.drawn and len(contender.encoders) > 1:
+        return f"{RANDOM_WEIGHTS} (seeds {', '.join(map(str, contender.encoders))})"
+    return contender.encoder.spec.weights
+
+
+def _about_song(song: Song) -> dict[str, Any]:
+    return {
+        "id": song.id,
+        "title": song.title,
+        "artist": song.artist,
+        "genre": song.genre,
+        "part": song.part,
+        "audio": song.audio_path.name if song.audio_path else None,
+    }
+
+
+def _cost(contender: Contender, fitted: Mapping[Key, Fitted]) -> dict[str, Any]:
+    distinct = contender.distinct_features
+    seconds = [s for features in distinct for s in features.seconds.values() if np.isfinite(s)]
+    mine = [one for (title, _, _), one in fitted.items() if title == contender.title]
+    predicting = [one.predict_s / len(one.predictions) for one in mine if one.predictions]
+    return {
+        "encoder": contender.title,
+        "n_parameters": contender.encoder.n_parameters(),
+        "extraction_s_per_song": round(float(np.median(seconds)), 4) if seconds else None,
+        "prediction_s_per_song": round(float(np.median(predicting)), 6) if predicting else None,
+        "n_extracted": sum(features.n_extracted for features in distinct),
+        "n_reused": sum(features.n_reused for features in distinct),
+        "training_s": round(sum(one.training_s for one in mine), 3),
+    }
+
+
+def _skipped(contenders: Sequence[Contender], dataset: Dataset) -> list[dict[str, Any]]:
+    """Songs with audio that could not be used, each once, with the first reason found."""
+    paths = {song.id: song.audio_path for song in dataset.songs}
+    reasons: dict[str, str] = {}
+    for contender in contenders:
+        for features in contender.distinct_features:
+            for song, reason in features.skipped.items():
+                if paths[song] is not None or not contender.encoder.needs_audio:
+                    reasons.setdefault(song, f"{contender.title}: {reason}")
+    return [
+        {"song_id": song, "path": path.name if (path := paths[song]) else None, "reason": reason}
+        for song, reason in reasons.items()
+    ]
