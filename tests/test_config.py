@@ -180,3 +180,53 @@ def test_wild_input_is_an_experiment_or_one_clear_error(value: dict[str, Any]) -
 
 def test_yaml_numbers_with_exponents_are_numbers() -> None:
     assert parse_experiment(yaml.safe_load("{encoders: [mean], training: {lr: 3e-5}}")).training.lr == 3e-5
+
+
+# --- search, split, layer ------------------------------------------------------------------------------------------
+
+TRAINED = {"encoders": ["mean", {"name": "wav2vec2-nano", "head": "mlp"}]}
+
+
+def test_a_search_draws_the_same_settings_for_a_seed() -> None:
+    space = {"training.max_lr": [1e-4, 1e-3, 1e-2], "head": ["linear", "mlp"]}
+    search = parse_experiment({**TRAINED, "search": {"trials": 4, "space": space}}).search
+    drawn = search.draw(0)
+    assert len(drawn) == 4 and drawn == search.draw(0) != search.draw(1)
+    assert len({tuple(trial.items()) for trial in drawn}) == 4, "without replacement"
+    whole = search.model_copy(update={"trials": 100}).draw(0)
+    assert len(whole) == 6 and all(trial in whole for trial in drawn)
+    assert parse_experiment(TRAINED).search.draw(0) == []
+
+
+def test_a_trial_changes_what_it_names_and_nothing_else() -> None:
+    section = parse_experiment(TRAINED).encoders[1]
+    tried = section.tried({"training.max_lr": 0.02, "head": "linear", "loss.toward": "zero"})
+    assert (tried.training.max_lr, tried.head, tried.loss.toward) == (0.02, "linear", "zero")
+    assert tried.tried({"training.max_lr": 1e-3, "head": "mlp", "loss.toward": "labels"}) == section
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"search": {"trials": 3}}, ["trials and space belong together"]),
+        ({"search": {"space": {"head": ["mlp"]}}}, ["trials and space belong together"]),
+        ({"search": {"trials": 1, "space": {"training.maxlr": [1]}}}, ["search.space.training.maxlr", "max_lr"]),
+        ({"search": {"trials": 1, "space": {"head": []}}}, ["search.space.head: no values"]),
+        ({"search": {"trials": 1, "space": {"training.max_lr": [-1]}}}, ["training.max_lr = -1", "greater than 0"]),
+        ({"search": {"trials": 1, "space": {"head": ["ridge", "deep"]}}}, ["chooses its own strength", "deep"]),
+        ({"search": {"trials": 1, "space": {"training.epochs": [3]}}}, ["cannot be searched"]),
+        ({"layer": "first"}, ["layer", '"first" is not allowed']),
+        ({"layer": 0}, ["layer", '"0" is not allowed']),
+        ({"split": {"kind": "leave-one-out"}}, ["split.by: missing"]),
+        ({"split": {"by": "genre"}}, ["split.by", "leave-one-out"]),
+    ],
+)
+def test_mistakes_of_searches_splits_and_layers(settings: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_experiment({**TRAINED, **settings})
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_a_search_needs_something_to_search() -> None:
+    with pytest.raises(ConfigError, match="every head is ridge"):
+        parse_experiment({"encoders": ["mean"], "search": {"trials": 2, "space": {"head": ["mlp"]}}})

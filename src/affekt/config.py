@@ -112,6 +112,9 @@ class TrainingSection(Section):
 
     epochs: int = Field(20, ge=1, description="how often all training songs are seen")
     batch_size: int = Field(32, ge=1, description="clips per step")
+    clips_per_epoch: int | None = Field(
+        None, ge=1, description="clips of each song in one epoch, drawn anew for each; null takes all"
+    )
     lr: float = Field(3.0e-5, gt=0, description="lowest rate of the cycle; the rate of a constant schedule")
     max_lr: float = Field(1.0e-3, gt=0, description="highest rate of the first cycle; later peaks are halved")
     weight_decay: float = Field(1.0e-4, ge=0, description="of AdamW")

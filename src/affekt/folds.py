@@ -81,7 +81,7 @@ class Fit:
                 self.contender.cut,
                 _recipe(section),
                 self.folder / "checkpoints" / key,
-                lambda epoch: self.tell(f"{trial}epoch {epoch}"),
+                lambda history: self.tell(f"{trial}epoch {len(history)}"),
             )
         _write(path, fitted)
         return fitted

@@ -32,9 +32,10 @@ from affekt.features import extract as extract_module
 from affekt.features.extract import extract
 from affekt.features.store import Store
 from affekt.training import fit as module
-from affekt.training.fit import Recipe, Regressor, fit_suffix
+from affekt.training.fit import EpochShuffle, Recipe, Regressor, fit_suffix
 from affekt.training.table import ClipTable, Fitted, Standardiser, Task
 
+OnEpoch = Callable[[list[dict[str, float]]], None]
 LOSS = {"variance": 0.05, "correlation": 0.05, "toward": "labels"}
 RECIPE = Recipe(
     head="mlp",
@@ -60,7 +61,7 @@ class Case:
     encoder: Any
     cut: Cut
 
-    def fit(self, folder: Path, recipe: Recipe = RECIPE, on_epoch: Callable[[int], None] = lambda n: None) -> Fitted:
+    def fit(self, folder: Path, recipe: Recipe = RECIPE, on_epoch: OnEpoch = lambda history: None) -> Fitted:
         return fit_suffix(self.task, self.encoder, self.cut, recipe, folder, on_epoch)
 
     def with_task(self, **changes: Any) -> Case:
@@ -285,8 +286,8 @@ def test_nothing_is_written_outside_the_folder(case: Case, tmp_path: Path, monke
 
 
 def stopped(case: Case, folder: Path, after: int, recipe: Recipe = RECIPE) -> None:
-    def stop(epoch: int) -> None:
-        if epoch == after:
+    def stop(history: list[dict[str, float]]) -> None:
+        if len(history) == after:
             raise KeyboardInterrupt
 
     before = signal.getsignal(signal.SIGINT)
@@ -301,10 +302,25 @@ def test_a_fit_that_was_stopped_gives_the_numbers_of_one_that_was_not(
 ) -> None:
     stopped(case, tmp_path, after)
     assert not (tmp_path / "best.safetensors").exists()
-    epochs: list[int] = []
-    assert same(case.fit(tmp_path, on_epoch=epochs.append), fitted)
-    assert epochs == list(range(after + 1, 5)), "finished epochs are not trained again"
+    told: list[list[dict[str, float]]] = []
+    assert same(case.fit(tmp_path, on_epoch=told.append), fitted)
+    assert [len(history) for history in told] == list(range(after + 1, 5)), "finished epochs are not trained again"
     assert [path.name for path in tmp_path.iterdir()] == ["best.safetensors"]
+
+
+def test_every_epoch_is_told_with_all_that_went_before(case: Case, fitted: Fitted, tmp_path: Path) -> None:
+    """Also to one who did not hear the beginning: so a curve that is drawn while training goes on is whole."""
+    without_best = [{name: value for name, value in epoch.items() if name != "best"} for epoch in fitted.history]
+    stopped(case, tmp_path, 2)
+    told: list[list[dict[str, float]]] = []
+    case.fit(tmp_path, on_epoch=told.append)
+    assert told == [without_best[:3], without_best]
+
+
+def test_the_learning_rate_is_noted_at_the_end_of_each_epoch(fitted: Fitted) -> None:
+    """Two epochs up to the maximum, two down again: `triangular2`."""
+    rates = [epoch["lr"] for epoch in fitted.history]
+    np.testing.assert_allclose(rates, [(RECIPE.lr + RECIPE.max_lr) / 2, RECIPE.max_lr, rates[0], RECIPE.lr])
 
 
 def test_stopped_twice(case: Case, fitted: Fitted, tmp_path: Path) -> None:
@@ -325,9 +341,9 @@ def test_stopped_within_an_epoch(case: Case, fitted: Fitted, tmp_path: Path, mon
     with pytest.raises(KeyboardInterrupt):
         case.fit(tmp_path)
     monkeypatch.setattr(Regressor, "training_step", step)
-    epochs: list[int] = []
-    assert same(case.fit(tmp_path, on_epoch=epochs.append), fitted)
-    assert epochs == [3, 4]
+    told: list[list[dict[str, float]]] = []
+    assert same(case.fit(tmp_path, on_epoch=told.append), fitted)
+    assert [len(history) for history in told] == [3, 4]
 
 
 def test_stopped_when_all_was_done_but_the_last_file(
@@ -345,8 +361,8 @@ def test_stopped_when_all_was_done_but_the_last_file(
 def test_a_full_disk_is_one_clear_error_and_leaves_the_last_epoch(case: Case, fitted: Fitted, tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def fill(epoch: int) -> None:
-        if epoch == 2:
+    def fill(history: list[dict[str, float]]) -> None:
+        if len(history) == 2:
             resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
 
     try:
@@ -355,9 +371,9 @@ def test_a_full_disk_is_one_clear_error_and_leaves_the_last_epoch(case: Case, fi
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
-    epochs: list[int] = []
-    assert same(case.fit(tmp_path, on_epoch=epochs.append), fitted)
-    assert epochs == [3, 4]
+    told: list[list[dict[str, float]]] = []
+    assert same(case.fit(tmp_path, on_epoch=told.append), fitted)
+    assert [len(history) for history in told] == [3, 4]
 
 
 def test_a_disk_that_is_full_when_the_best_weights_are_written(
@@ -559,3 +575,20 @@ def test_training_begins_with_embeddings_on_their_own_scale(name: str, freeze: s
         first = model.standardise(model.suffix(activations[:16]))
     assert (first.abs() > 5).float().mean() < 0.02
     assert 0.3 < first.std() < 3
+
+
+def test_an_epoch_takes_some_clips_of_every_song() -> None:
+    song = np.repeat(np.arange(7), [1, 2, 3, 4, 5, 6, 6])
+    order = EpochShuffle(song, seed=3, per_song=2)
+    seen: list[list[int]] = []
+    for epoch in range(20):
+        order.set_epoch(epoch)
+        seen.append(list(order))
+        assert len(seen[-1]) == len(set(seen[-1])) == len(order) == 1 + 6 * 2
+        assert np.bincount(song[seen[-1]]).tolist() == [1, 2, 2, 2, 2, 2, 2]
+    assert set().union(*seen) == set(range(len(song))), "in time every clip is heard"
+    assert seen[0] != seen[1]
+    order.set_epoch(0)
+    assert list(order) == seen[0]
+    everything = EpochShuffle(song, seed=3)
+    assert sorted(everything) == list(range(len(song))) and len(everything) == len(song)

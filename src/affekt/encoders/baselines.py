@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,11 @@ class PrecomputedEncoder(LookupEncoder):
 
     def settings(self, cut: Cut | None = None) -> dict[str, Any]:
         """Adds a hash of the embeddings."""
-        return {**super().settings(cut), "table": digest({key: value.tolist() for key, value in self._table.items()})}
+        return {**super().settings(cut), "table": self._digest}
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        return digest({key: value.tolist() for key, value in self._table.items()})
 
     def missing(self, songs: Any) -> dict[str, str]:
         """Songs without a row."""

@@ -14,6 +14,7 @@ import logging
 import math
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,7 @@ class Recipe:
     devices: int | str
     loss: dict[str, Any]
     clip_embeddings: float | None = 5.0
+    clips_per_epoch: int | None = None
 
 
 def fit_suffix(
@@ -69,7 +71,7 @@ def fit_suffix(
     cut: Cut,
     recipe: Recipe,
     folder: Path,
-    on_epoch: Callable[[int], None] = lambda epoch: None,
+    on_epoch: Callable[[list[dict[str, float]]], None] = lambda history: None,
 ) -> Fitted:
     """Train what stands behind the cut, and the heads, on one fold; predict its test songs.
 
@@ -79,7 +81,7 @@ def fit_suffix(
         cut: where the suffix begins.
         recipe: how to train.
         folder: for checkpoints. An unfinished fit in it is resumed; a finished one leaves `best.safetensors`.
-        on_epoch: called with the number of finished epochs, once the last of them is saved.
+        on_epoch: called with the figures of all epochs so far, one mapping for each, once the last of them is saved.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C; the last finished epoch is kept in `folder`.
@@ -148,7 +150,7 @@ class Regressor(lightning.LightningModule):
         self._log_losses("validation", batch)
 
     def on_train_epoch_end(self) -> None:
-        """Note the epoch's figures.
+        """Note the epoch's figures: losses, and the learning rate at its end.
 
         Raises:
             ConfigError: one of them is not finite.
@@ -160,7 +162,8 @@ class Regressor(lightning.LightningModule):
                 f"training diverged in epoch {self.current_epoch + 1} (validation loss {figures['validation_loss']}). "
                 f"Lower training.max_lr, which is {self.recipe.max_lr:g}, or training.grad_clip."
             )
-        self.epochs.append({"epoch": self.current_epoch + 1, **figures})
+        lr = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        self.epochs.append({"epoch": self.current_epoch + 1, **figures, "lr": lr})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the history with the weights, so that a resumed fit has all of it."""
@@ -228,11 +231,18 @@ class ClipSet(Dataset[tuple[Tensor, Tensor]]):
 
 
 class EpochShuffle(Sampler[int]):
-    """An order of clips that depends on seed and epoch alone."""
+    """An order of clips that depends on seed and epoch alone.
 
-    def __init__(self, n: int, seed: int) -> None:
-        self._n = n
+    Args:
+        song: the number of each clip's song, shape (n_clips,).
+        seed: of the draws.
+        per_song: how many clips of a song an epoch takes, drawn anew for each epoch; None takes all.
+    """
+
+    def __init__(self, song: np.ndarray, seed: int, per_song: int | None = None) -> None:
+        self._song = song
         self._seed = seed
+        self._per_song = per_song or len(song)
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -240,20 +250,26 @@ class EpochShuffle(Sampler[int]):
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        yield from np.random.default_rng([self._seed, self._epoch]).permutation(self._n).tolist()
+        order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._song))
+        seen: Counter[int] = Counter()
+        for clip in order.tolist():
+            song = int(self._song[clip])
+            seen[song] += 1
+            if seen[song] <= self._per_song:
+                yield clip
 
     def __len__(self) -> int:
-        return self._n
+        return int(np.minimum(np.unique(self._song, return_counts=True)[1], self._per_song).sum())
 
 
 class _Epochs(Checkpoint):
     """Tells of an epoch after it is saved: Lightning calls the callbacks of this class last, in their order."""
 
-    def __init__(self, on_epoch: Callable[[int], None]) -> None:
+    def __init__(self, on_epoch: Callable[[list[dict[str, float]]], None]) -> None:
         self._on_epoch = on_epoch
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        self._on_epoch(trainer.current_epoch + 1)
+        self._on_epoch([dict(epoch) for epoch in pl_module.epochs])
 
 
 class _AtomicCheckpoints(TorchCheckpointIO):
@@ -289,9 +305,11 @@ def _trainer(recipe: Recipe, callbacks: list[Callback], folder: Path) -> lightni
 
 def _run(trainer: lightning.Trainer, model: Regressor, task: Task, labels: Standardiser, folder: Path) -> None:
     train = ClipSet.of(task, task.fold.train, labels)
+    _, song = task.table.rows(task.fold.train)
+    order = EpochShuffle(song, task.seed, model.recipe.clips_per_epoch)
     size = model.recipe.batch_size
     loaders = (
-        DataLoader(train, size, sampler=EpochShuffle(len(train), task.seed), collate_fn=_as_is),
+        DataLoader(train, size, sampler=order, collate_fn=_as_is),
         DataLoader(ClipSet.of(task, task.fold.validation, labels), size, collate_fn=_as_is),
     )
     last = folder / "last.ckpt"
