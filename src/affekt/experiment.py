@@ -236,7 +236,7 @@ def train_all(
                     tell = partial(_tell, advance, where)
                     tell()
                     task = Task(tables[id(features)], labels, fold, fold_seed(seed, number))
-                    fit = Fit(contender, seed, task, dataset, folder, tell)
+                    fit = Fit(contender, seed, task, folder, tell)
                     fitted[contender.title, seed, number] = fit.best_of(trials)
                     advance(1)
     return fitted

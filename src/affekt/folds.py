@@ -16,7 +16,6 @@ import numpy as np
 
 from affekt.config import EncoderSection
 from affekt.contender import Contender
-from affekt.data import Dataset
 from affekt.digest import digest
 from affekt.encoders import Encoder
 from affekt.errors import DataError
@@ -39,7 +38,6 @@ class Fit:
         contender: the encoder with its settings.
         seed: of the run, which has chosen the encoder's weights where those are drawn.
         task: clips, labels, fold.
-        dataset: the songs that are scored.
         folder: of the run.
         tell: called with a few words whenever an epoch is finished.
     """
@@ -47,7 +45,6 @@ class Fit:
     contender: Contender
     seed: int
     task: Task
-    dataset: Dataset
     folder: Path
     tell: Callable[[str], None] = lambda text: None
 
@@ -97,12 +94,12 @@ class Fit:
         recipe = section.model_dump(mode="json", include={"head", "clip_embeddings"})
         if section.head != "ridge":
             recipe |= section.model_dump(mode="json", include={"training", "loss"})
+        fold = self.task.fold
+        songs = (*fold.train, *fold.validation, *fold.test)
+        labels = {song: self.task.labels[song].tolist() for song in songs}
         keys = self.contender.features[self.seed].keys
-        audio = {song: keys.get(song, "") for song in self.dataset.ids}
-        fold = asdict(self.task.fold)
-        return digest(
-            [TRAINING_VERSION, prefix, whole, recipe, fold, self.task.seed, self.dataset.fingerprint(), audio]
-        )
+        audio = {song: keys.get(song, "") for song in songs}
+        return digest([TRAINING_VERSION, prefix, whole, recipe, asdict(fold), self.task.seed, labels, audio])
 
 
 def _validation_mse(fitted: Fitted) -> float:
