@@ -134,12 +134,6 @@ def test_initial_values() -> None:
     assert torch.equal(block.gamma_1, torch.full((64,), 1e-5))
 
 
-def test_names_without_weight_decay(tiny: MambaVision) -> None:
-    wanted = {f"levels.{i}.blocks.{j}.mixer.{key}" for i, j in ((2, 0), (3, 0), (3, 1)) for key in ("A_log", "D")}
-    assert tiny.no_weight_decay() == wanted
-    assert wanted <= dict(tiny.named_parameters()).keys()
-
-
 # Drop path
 
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from affekt.encoders.mambavision import VARIANTS, MambaVision, Stage
-from affekt.errors import EncoderError
 
 TINY_STAGES = [
     "stem",
@@ -36,7 +35,7 @@ def run(stages: list[Stage], x: Tensor) -> Tensor:
 
 
 def test_names_do_not_depend_on_the_size(tiny: MambaVision) -> None:
-    assert tiny.stage_names == TINY_STAGES
+    assert [stage.name for stage in tiny.stages(64, 64)] == TINY_STAGES
     assert [stage.name for stage in tiny.stages(40, 333)] == TINY_STAGES
 
 
@@ -62,17 +61,6 @@ def test_stages_share_no_parameter_and_miss_none(tiny: MambaVision) -> None:
     seen = [names[id(parameter)] for stage in tiny.stages(64, 64) for parameter in stage.parameters()]
     assert len(seen) == len(set(seen))
     assert set(names.values()) - set(seen) == {"head.weight", "head.bias"}
-
-
-def test_stage_modules_are_those_of_the_stage(tiny: MambaVision) -> None:
-    for stage in tiny.stages(64, 64):
-        assert tiny.stage_modules(stage.name) == stage.modules
-    assert tiny.stage_modules("pool") == (tiny.norm,)
-
-
-def test_an_unknown_stage_is_named_with_those_there_are(tiny: MambaVision) -> None:
-    with pytest.raises(EncoderError, match=r"no stage 'level4'.*stem, level0\.block0.*pool"):
-        tiny.stage_modules("level4")
 
 
 def test_a_copied_suffix_stands_on_its_own(tiny: MambaVision, images: Tensor) -> None:
@@ -112,4 +100,4 @@ def test_number_of_stages_of_the_published_variants() -> None:
     for config in VARIANTS.values():
         with torch.device("meta"):
             model = MambaVision(config)
-        assert len(model.stage_names) == sum(config.depths) + len(["stem", "down", "down", "down", "pool"])
+        assert len(model.stages(224, 224)) == sum(config.depths) + len(["stem", "down", "down", "down", "pool"])

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from affekt.encoders.mambavision.config import IMAGE_CHANNELS, N_LEVELS, TOKEN_LEVELS, MambaVisionConfig
 from affekt.encoders.mambavision.scan import selective_scan
 from affekt.encoders.stages import Stage
-from affekt.errors import EncoderError, ShapeError
+from affekt.errors import ShapeError
 
 STATE_SIZE = 8
 CONV_KERNEL = 3
@@ -105,26 +105,6 @@ class MambaVision(nn.Module):
             stages += level.stages(f"level{index}", size)
             size = _halved(size) if level.downsample is not None else size
         return [*stages, Stage("pool", (self.norm,), partial(_pool, size=size))]
-
-    @property
-    def stage_names(self) -> list[str]:
-        """Names of the stages in order; they do not depend on the size of the images."""
-        return [stage.name for stage in self.stages(self.config.image_size, self.config.image_size)]
-
-    def stage_modules(self, name: str) -> tuple[nn.Module, ...]:
-        """The modules that belong to one stage.
-
-        Raises:
-            EncoderError: there is no stage of this name.
-        """
-        for stage in self.stages(self.config.image_size, self.config.image_size):
-            if stage.name == name:
-                return stage.modules
-        raise EncoderError(f"MambaVision has no stage {name!r}. Take one of: {', '.join(self.stage_names)}.")
-
-    def no_weight_decay(self) -> set[str]:
-        """Names of the parameters that weight decay would harm: decay rates and direct paths of the scans."""
-        return {name for name, _ in self.named_parameters() if name.rpartition(".")[2] in ("A_log", "D")}
 
 
 def build(config: MambaVisionConfig, seed: int) -> MambaVision:
