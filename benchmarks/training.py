@@ -161,7 +161,7 @@ class Epochs:
             self._failure = failure
             self._done.release()
 
-    def _between(self, epoch: int) -> None:
+    def _between(self, history: list[dict[str, float]]) -> None:
         if isinstance(self._table, UncachedTable):
             self._table.forget()
         self._done.release()

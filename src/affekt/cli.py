@@ -28,6 +28,7 @@ app = typer.Typer(
 StoreOption = Annotated[
     Path | None, typer.Option("--store", help="Folder of stored activations; the user's cache by default.")
 ]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -50,52 +51,79 @@ def compare(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/<name>-<fingerprint> by default.")] = None,
     store: StoreOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write curves and scores for TensorBoard.")
+    ] = False,
+    mlflow: Annotated[bool, typer.Option("--mlflow", help="Record the run in MLflow's store.")] = False,
+    excerpts: Annotated[
+        bool, typer.Option(help="Put a few seconds of the hardest songs into the report, to be played there.")
+    ] = True,
+    quiet: QuietOption = False,
 ) -> None:
     """Compare encoders as an experiment file says; ends with a table and a report.
 
     Stopped with Ctrl-C or by a crash, the same command goes on where it was.
     """
-    from rich.console import Console
-
     from affekt.config import load_experiment
-    from affekt.experiment import run_experiment
+    from affekt.evaluation.scores import score
+    from affekt.experiment import open_dataset, run_experiment
     from affekt.features.store import Store
     from affekt.progress import console
     from affekt.record import remarks
-    from affekt.report import write_report
-    from affekt.report.terminal import print_table
+    from affekt.report import write_all, write_excerpts
+    from affekt.tracking import open_trackers
 
     settings = load_experiment(experiment, overrides or [])
+    wanted = [name for name, on in (("tensorboard", tensorboard), ("mlflow", mlflow)) if on]
+    trackers = open_trackers(wanted)
     try:
-        results, folder = run_experiment(settings, out, Store(store) if store else None, quiet)
+        dataset = open_dataset(settings, quiet)
+        place = Store(store) if store else None
+        results, folder = run_experiment(settings, out, place, quiet, dataset, trackers)
+        scores = score(results)
+        if excerpts:
+            write_excerpts(scores, {song.id: song.audio_path for song in dataset.songs if song.audio_path}, folder)
+        written = write_all(scores, folder, quiet=quiet)
+        trackers.finish(scores)
     except KeyboardInterrupt:
         console().print("Stopped. What is finished is kept; the same command goes on from there.")
         raise typer.Exit(130) from None
-    report_path = write_report(results, folder / "report.html")
-    print_table(results, Console(highlight=False))
-    for remark in remarks(results):
+    _print_scores(scores)
+    for remark in [*remarks(results), *trackers.problems]:
         console().print(remark, soft_wrap=True)
-    console().print(f"Report: {report_path}", soft_wrap=True)
+    console().print(f"Report: {written[0]}", soft_wrap=True)
 
 
-@app.command(epilog=_examples("affekt report runs/demo-1a2b3c4d", "affekt report results.json --out report.html"))
+@app.command(
+    epilog=_examples(
+        "affekt report runs/demo-1a2b3c4d",
+        "affekt report runs/deam-raw runs/deam-corrected --out runs/labels",
+        "affekt report runs/demo-1a2b3c4d/results.json --out page.html",
+    )
+)
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder, or a results.json.")],
-    out: Annotated[Path | None, typer.Option(help="Where to write; report.html beside the results by default.")] = None,
+    runs: Annotated[list[Path], typer.Argument(help="A run folder or a results.json; two of them to compare runs.")],
+    out: Annotated[
+        Path | None, typer.Option(help="A folder, or an .html file for the page alone; the run folder by default.")
+    ] = None,
+    quiet: QuietOption = False,
 ) -> None:
-    """Rebuild report and table from results.json alone; needs neither torch nor the data."""
-    from rich.console import Console
+    """Rebuild report, tables and figures from results.json alone; needs neither torch nor the data.
 
-    from affekt.evaluation.results import Results
+    Two runs on the same songs are compared: other labels, other splits, other encoders.
+    """
+    from affekt.evaluation.scores import score
     from affekt.progress import console
-    from affekt.report import write_report
-    from affekt.report.terminal import print_table
+    from affekt.report import write_all, write_report
+    from affekt.report.sources import open_runs
 
-    path = run / "results.json" if run.is_dir() else run
-    results = Results.load(path)
-    target = write_report(results, out or path.parent / "report.html")
-    print_table(results, Console(highlight=False))
+    results, folder = open_runs(runs)
+    scores = score(results)
+    if out is not None and out.suffix == ".html":
+        target = write_report(scores, out)
+    else:
+        target = write_all(scores, out or folder, quiet=quiet)[0]
+    _print_scores(scores)
     console().print(f"Report: {target}", soft_wrap=True)
 
 
@@ -163,6 +191,14 @@ def doctor(as_json: JsonOption = False) -> None:
     _print_rows(rows, ["check", "state", "found", "mend"], as_json)
     if any(row["state"] == "broken" for row in rows):
         raise typer.Exit(1)
+
+
+def _print_scores(scores: Any) -> None:
+    from rich.console import Console
+
+    from affekt.report.terminal import print_table
+
+    print_table(scores, Console(highlight=False))
 
 
 def _clear(place: Any, what: str, yes: bool) -> None:

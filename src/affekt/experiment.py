@@ -12,10 +12,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,6 +37,9 @@ from affekt.progress import bar
 from affekt.record import Key, gather
 from affekt.training.table import ClipTable, Fitted, Task
 
+if TYPE_CHECKING:
+    from affekt.tracking import Trackers
+
 #: Fewer songs than this cannot be split into anything that deserves a score.
 MIN_SONGS = 10
 
@@ -48,6 +50,7 @@ def run_experiment(
     store: Store | None = None,
     quiet: bool = False,
     dataset: Dataset | None = None,
+    trackers: Trackers | None = None,
 ) -> tuple[Results, Path]:
     """Run a comparison, or finish one that was stopped.
 
@@ -57,6 +60,7 @@ def run_experiment(
         store: where activations lie; the user's cache by default.
         quiet: no progress bars.
         dataset: songs that are already loaded; `experiment.dataset` says which to load otherwise.
+        trackers: told of every epoch; from `affekt.tracking.open_trackers`.
 
     Returns:
         the results, and the run folder with run.json, split.json, results.json, folds/ and checkpoints/.
@@ -66,7 +70,6 @@ def run_experiment(
         KeyboardInterrupt: on Ctrl-C; finished songs and folds are kept.
     """
     started = time.time()
-    given = dataset is not None
     dataset = open_dataset(experiment, quiet) if dataset is None else dataset
     if experiment.permute_labels:
         dataset = permuted(dataset, experiment.seeds[0])
@@ -76,13 +79,12 @@ def run_experiment(
     scored = common_songs(contenders, dataset)
     splits = {seed: draw(experiment, scored, seed) for seed in experiment.seeds}
     write_json(folder / "split.json", {str(seed): split.as_dict() for seed, split in splits.items()})
-    fitted = train_all(experiment, contenders, scored, splits, folder, quiet)
+    if trackers:
+        trackers.begin(folder)
+    fitted = train_all(experiment, contenders, scored, splits, folder, quiet, trackers)
     fingerprint = run_fingerprint(experiment, dataset)
     results = gather(experiment, fingerprint, contenders, dataset, scored, splits, fitted, started)
-    if given:
-        results.run["experiment"]["dataset"] = {"name": dataset.name, "root": None, "loaded": "by the calling program"}
-    results.save(folder / "results.json")
-    write_json(folder / "run.json", results.run)
+    keep(results, folder)
     return results, folder
 
 
@@ -113,7 +115,16 @@ def compare(
     """
     value = {"name": dataset.name, "split": {"folds": folds}, "seeds": list(range(seeds)), **settings}
     experiment = parse_experiment({**value, "encoders": list(encoders)})
-    return run_experiment(experiment, out, store, quiet, dataset)[0]
+    results, folder = run_experiment(experiment, out, store, quiet, dataset)
+    results.run["experiment"]["dataset"] = {"name": dataset.name, "root": None, "loaded": "by the calling program"}
+    keep(results, folder)
+    return results
+
+
+def keep(results: Results, folder: Path) -> None:
+    """Write what a finished run leaves: `results.json` and `run.json`."""
+    results.save(folder / "results.json")
+    write_json(folder / "run.json", results.run)
 
 
 def open_dataset(experiment: Experiment, quiet: bool = False) -> Dataset:
@@ -206,7 +217,7 @@ def draw(experiment: Experiment, dataset: Dataset, seed: int) -> Split:
     """The split of one seed, checked for leaks."""
     section = experiment.split
     validation = experiment.training.validation
-    split = draw_split(dataset, section.kind, seed, section.folds, section.group, validation)
+    split = draw_split(dataset, section.kind, seed, section.folds, section.group, validation, section.by)
     verify(split, dataset)
     return split
 
@@ -218,6 +229,7 @@ def train_all(
     splits: Mapping[int, Split],
     folder: Path,
     quiet: bool = False,
+    trackers: Trackers | None = None,
 ) -> dict[Key, Fitted]:
     """Train every encoder on every fold of every seed, or find what an earlier run finished."""
     labels = {song.id: np.array(song.targets) for song in dataset.songs}
@@ -232,18 +244,32 @@ def train_all(
                 if id(features) not in tables:  # one table at a time: it may fill the memory
                     tables = {id(features): ClipTable({song: features.arrays[song] for song in dataset.ids})}
                 for number, fold in enumerate(split.folds):
-                    where = f"{contender.title}, seed {seed}, fold {number + 1}/{len(split.folds)}"
-                    tell = partial(_tell, advance, where)
-                    tell()
+                    key = contender.title, seed, number
+                    watch = Watch(key, len(split.folds), advance, trackers)
                     task = Task(tables[id(features)], labels, fold, fold_seed(seed, number))
-                    fit = Fit(contender, seed, task, folder, tell)
-                    fitted[contender.title, seed, number] = fit.best_of(trials)
+                    fitted[key] = Fit(contender, seed, task, folder, watch).best_of(trials)
+                    watch(fitted[key].history)
                     advance(1)
     return fitted
 
 
-def _tell(advance: Callable[..., None], where: str, what: str = "") -> None:
-    advance(0, f"{where}, {what}" if what else where)
+@dataclass(frozen=True)
+class Watch:
+    """Tells the progress bar, and trackers where there are any, how far a fit is."""
+
+    key: Key
+    n_folds: int
+    advance: Callable[..., None]
+    trackers: Trackers | None
+
+    def __call__(self, history: Sequence[Mapping[str, Any]], trial: int | None = None) -> None:
+        """Called with the figures of all epochs so far, and the number of the trial in a search."""
+        title, seed, fold = self.key
+        words = [title, f"seed {seed}", f"fold {fold + 1}/{self.n_folds}"]
+        words += [f"trial {trial}"] if trial else []
+        self.advance(0, ", ".join([*words, f"epoch {len(history)}"] if history else words))
+        if self.trackers and history:
+            self.trackers.epochs(title, seed, fold, history, trial)
 
 
 def _read_fingerprint(path: Path) -> str | None:

@@ -39,27 +39,27 @@ class Fit:
         seed: of the run, which has chosen the encoder's weights where those are drawn.
         task: clips, labels, fold.
         folder: of the run.
-        tell: called with a few words whenever an epoch is finished.
+        watch: called whenever an epoch is finished, with the figures of all epochs so far and the number of the trial.
     """
 
     contender: Contender
     seed: int
     task: Task
     folder: Path
-    tell: Callable[[str], None] = lambda text: None
+    watch: Callable[[Sequence[Mapping[str, Any]], int | None], None] = lambda history, trial: None
 
     def best_of(self, trials: Sequence[Mapping[str, Any]]) -> Fitted:
         """Train with the settings of every trial and keep the best by validation error; with the file's without any."""
         section = self.contender.section
         if not trials or self.contender.closed_form:
             return self.once(section)
-        fits = [self.once(section.tried(trial), f"trial {k}/{len(trials)}, ") for k, trial in enumerate(trials, 1)]
+        fits = [self.once(section.tried(trial), number) for number, trial in enumerate(trials, 1)]
         errors = [_validation_mse(fit) for fit in fits]
         best = int(np.argmin(errors))
         chosen = {**fits[best].chosen, **trials[best], "trials": len(trials), "validation_mse": errors[best]}
         return replace(fits[best], chosen=chosen, training_s=sum(fit.training_s for fit in fits))
 
-    def once(self, section: EncoderSection, trial: str = "") -> Fitted:
+    def once(self, section: EncoderSection, trial: int | None = None) -> Fitted:
         """Train with the settings of `section`, or read what an earlier run kept."""
         key = self._key(section)
         path = self.folder / "folds" / f"{key}.json"
@@ -78,7 +78,7 @@ class Fit:
                 self.contender.cut,
                 _recipe(section),
                 self.folder / "checkpoints" / key,
-                lambda history: self.tell(f"{trial}epoch {len(history)}"),
+                lambda history: self.watch(history, trial),
             )
         _write(path, fitted)
         return fitted

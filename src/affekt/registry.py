@@ -78,6 +78,7 @@ DATASETS = Registry(
 
 _MAMBAVISION = "affekt.encoders.spectrogram:mambavision"
 _WAVEFORM = "affekt.encoders.waveform"
+_CONTROLLED = "affekt.encoders.controlled:controlled"
 
 #: Each entry is a function (name, weights, seed) -> Encoder.
 ENCODERS = Registry(
@@ -92,7 +93,7 @@ ENCODERS = Registry(
         "hubert-base": f"{_WAVEFORM}:published",
         "wavlm-base-plus": f"{_WAVEFORM}:published",
         "data2vec-audio-base": f"{_WAVEFORM}:published",
-        "hf:": f"{_WAVEFORM}:from_hub",
+        "hf:": "affekt.encoders.auto:from_hub",
         "mambavision-nano": _MAMBAVISION,
         "mambavision-t": _MAMBAVISION,
         "mambavision-t2": _MAMBAVISION,
@@ -100,6 +101,11 @@ ENCODERS = Registry(
         "mambavision-b": _MAMBAVISION,
         "mambavision-l": _MAMBAVISION,
         "mambavision-l2": _MAMBAVISION,
+        "wave-transformer-nano": _CONTROLLED,
+        "wave-mamba-nano": _CONTROLLED,
+        "mel-transformer-nano": _CONTROLLED,
+        "mel-mamba-nano": _CONTROLLED,
+        "musicnn": "affekt.encoders.musicnn:musicnn",
     },
     EncoderError,
     "`affekt encoders` lists all.",

@@ -45,6 +45,23 @@ def test_the_spectrogram_is_librosas(clips: "torch.Tensor", power: float) -> Non
     assert np.abs(ours.numpy() - theirs)[audible].max() < 0.05
 
 
+@pytest.mark.parametrize("pad_mode", ["constant", "reflect"])
+def test_what_lies_beyond_the_ends_is_as_in_librosa(clips: "torch.Tensor", pad_mode: str) -> None:
+    librosa = pytest.importorskip("librosa")
+    spec = LogMel(n_fft=512, win_length=512, hop_length=256, n_mels=96, pad_mode=pad_mode)  # type: ignore[arg-type]
+    theirs = librosa.feature.melspectrogram(
+        y=clips.numpy(), sr=16_000, n_fft=512, hop_length=256, n_mels=96, pad_mode=pad_mode
+    )
+    assert np.allclose(spec.mel(clips), theirs, rtol=1e-4, atol=1e-5 * theirs.max())
+
+
+def test_beyond_the_ends_is_silence_by_default(clips: "torch.Tensor") -> None:
+    plain, mirrored = LogMel().mel(clips), LogMel(pad_mode="reflect").mel(clips)
+    assert torch.equal(plain[:, :, 2:-3], mirrored[:, :, 2:-3])  # away from the ends there is no difference
+    assert torch.equal(plain, LogMel(pad_mode="constant").mel(clips))
+    assert not torch.allclose(plain[:, :, 0], mirrored[:, :, 0], rtol=0.1)
+
+
 def test_no_band_of_the_default_is_empty() -> None:
     assert (_filterbank(LogMel(), torch.device("cpu")).sum(dim=1) > 0).all()
 

@@ -16,6 +16,7 @@ import soundfile as sf
 PER_SONG = Path("DEAM_Annotations/annotations/annotations averaged per song")
 STATIC = PER_SONG / "song_level"
 DYNAMIC = PER_SONG / "dynamic (per second annotations)"
+PER_RATER = Path("DEAM_Annotations/annotations/annotations per each rater/song_level")
 AUDIO = Path("DEAM_audio/MEMD_audio")
 FIRST_FILE = "static_annotations_averaged_songs_1_2000.csv"
 SECOND_FILE = "static_annotations_averaged_songs_2000_2058.csv"
@@ -113,6 +114,65 @@ def write_dynamic(copy: SmallDeam, rng: np.random.Generator) -> None:
         path.write_text("\n".join(lines) + "\n")
 
 
+def write_ratings(copy: SmallDeam, turned: Callable[[int], bool] | None = None, seed: int = 1) -> dict[int, np.ndarray]:
+    """Single ratings in the layout of DEAM's two files; whole numbers whose mean is the label.
+
+    Args:
+        turned: for which songs valence and arousal stand under each other's names; those of the static file by default.
+
+    Returns:
+        (valence, arousal) of each rater by song id, as they should come out with labels="corrected".
+    """
+    rng = np.random.default_rng(seed)
+    folder = copy.root / PER_RATER
+    folder.mkdir(parents=True, exist_ok=True)
+    first, second = (
+        ["workerID, SongId, Valence, Arousal"],
+        ["SongId, WorkerId, Arousal_Average, Valence_Average, Liking"],
+    )
+    truth = {}
+    for song, label in copy.truth.items():
+        ratings = np.column_stack([whole_ratings(value, 10, rng) for value in label])
+        truth[song] = ratings
+        written = ratings[:, ::-1] if (turned(song) if turned else song in copy.exchanged) else ratings
+        for rater, (valence, arousal) in enumerate(written):
+            if song <= 2000:
+                first.append(f"worker{rater}, {song}, {valence:d} , {arousal:d}")
+            else:
+                second.append(f"{song}, worker{rater}, {arousal:d}, {valence:d}, n/a")
+    (folder / "static_annotations_songs_1_2000.csv").write_text("\n".join(first) + "\n")
+    (folder / "static_annotations_songs_2000_2058.csv").write_text("\n".join(second) + "\n")
+    return truth
+
+
+def whole_ratings(mean: float, n_raters: int, rng: np.random.Generator) -> np.ndarray:
+    """Whole numbers from 1 to 9 with a mean of one decimal."""
+    ratings = np.full(n_raters, round(mean * n_raters) // n_raters)
+    ratings[: round(mean * n_raters) % n_raters] += 1
+    for _ in range(2 * n_raters):  # one goes up, another down
+        up, down = rng.permutation(n_raters)[:2]
+        if ratings[up] < 9 and ratings[down] > 1:
+            ratings[up] += 1
+            ratings[down] -= 1
+    return ratings
+
+
+def write_songs_info(root: Path, sets: dict[int, str]) -> Path:
+    """emoMusic's own metadata, tabs and all, with the mark of the official split."""
+    path = root / "emoMusic/annotations/songs_info.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [
+        "song_id,file_name,Artist,Song title,start of the segment (min.sec),end of the segment (min.sec),Genre,"
+        "Mediaeval 2013 set"
+    ]
+    lines += [
+        f'{song},"\t{song}.mp3","Artist {song % 7}\t","\tSong {song}\t",1.13,1.58,"\tBlues\t",{name}'
+        for song, name in sets.items()
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
 def write_audio(root: Path, songs: Sequence[int], folder: Path = AUDIO, suffix: str = ".mp3") -> list[Path]:
     """A tenth of a second of a tone for each song."""
     (root / folder).mkdir(parents=True, exist_ok=True)
@@ -147,7 +207,7 @@ def write_folder(root: Path, header: Sequence[str], rows: Sequence[Sequence[obje
 @pytest.fixture(scope="session")
 def copies() -> SimpleNamespace:
     """The makers of small data sets, for tests that need another than the default copy."""
-    makers = (make_deam, write_static, write_audio, write_mark, write_folder)
+    makers = (make_deam, write_static, write_ratings, write_songs_info, write_audio, write_mark, write_folder)
     return SimpleNamespace(**{maker.__name__: maker for maker in makers})
 
 

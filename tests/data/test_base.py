@@ -54,6 +54,8 @@ def test_records_are_frozen():
         dataset(replace(ONE, targets=(3.0, 4.1)), TWO),
         dataset(replace(ONE, artist=None), TWO),
         dataset(ONE),
+        dataset(replace(ONE, part="2013"), TWO),
+        dataset(replace(ONE, attributes=(("decade", "1990s"),)), TWO),
         replace(dataset(ONE, TWO), name="other"),
         dataset(ONE, TWO, target_names=("arousal", "valence")),
     ],
@@ -65,6 +67,56 @@ def test_the_fingerprint_changes_with_what_determines_a_score(changed):
 def test_the_fingerprint_does_not_change_with_where_the_audio_lies():
     moved = dataset(replace(ONE, audio_path=Path("elsewhere/1.mp3"), title="A"), TWO, notes=("moved",))
     assert moved.fingerprint() == dataset(ONE, TWO).fingerprint()
+
+
+class TestColumns:
+    def test_a_song_says_what_its_columns_hold(self):
+        song = replace(ONE, genre="Jazz", title="Blue", attributes=(("Decade", "1990s"), ("label", "Verve")))
+        assert [song.value(name) for name in ("artist", "genre", "title", "part")] == ["Anna", "Jazz", "Blue", None]
+        assert song.value("Decade") == song.value("decade") == song.value("DECADE") == "1990s"
+        assert song.value("Artist") == "Anna"
+        assert song.value("targets") is None and song.value("id") is None and song.value("") is None
+
+    def test_two_columns_that_differ_in_case_are_told_apart(self):
+        song = replace(ONE, attributes=(("Label", "Verve"), ("label", "jazz")))
+        assert song.value("Label") == "Verve" and song.value("label") == "jazz"
+
+    def test_a_data_set_counts_the_values_that_songs_can_share(self):
+        songs = [
+            replace(ONE, id=str(i), title="Blue", genre="Jazz" if i else None, attributes=(("decade", f"{i % 2}"),))
+            for i in range(4)
+        ]
+        assert dataset(*songs).columns() == {"artist": {"Anna": 4}, "genre": {"Jazz": 3}, "decade": {"0": 2, "1": 2}}
+        assert dataset(TWO).columns() == {}
+
+
+class TestCeilingOfASelection:
+    @pytest.fixture
+    def rated(self):
+        rng = np.random.default_rng(0)
+        labels = np.concatenate([rng.normal(5, 2.0, size=40), rng.normal(5, 0.9, size=40)]).round(2)
+        songs = [Song(str(i), None, (float(y),), (1.5,), 10) for i, y in enumerate(labels)]
+        return Dataset("test", tuple(songs), ("valence",)).with_ceiling()
+
+    def test_it_is_that_of_the_selected_songs(self, rated):
+        assert rated.ceiling_method == "rater deviations"
+        first, last = (rated.select(map(str, ids)) for ids in (range(40), range(40, 80)))
+        assert first.ceiling[0] > rated.ceiling[0] > last.ceiling[0]
+        assert last.ceiling == pytest.approx((1 - 0.25 / last.targets().var(ddof=1),))
+        assert last.ceiling_interval[0][0] < last.ceiling[0] < last.ceiling_interval[0][1]
+
+    def test_all_songs_keep_what_they_had(self, rated):
+        known = replace(rated, ceiling=(0.5,), ceiling_method="construction", ceiling_interval=None)
+        assert known.select(known.ids) == known
+
+    def test_a_given_ceiling_stays_where_the_raters_are_unknown(self):
+        given = dataset(ONE, TWO, ceiling=(0.5, 0.6))
+        assert given.select(["1"]).ceiling == (0.5, 0.6)
+
+    def test_no_ceiling_is_left_where_the_selected_songs_have_no_raters(self, rated):
+        mixed = replace(rated, songs=(*rated.songs, *(Song(f"x{i}", None, (float(i),)) for i in range(3))))
+        alone = mixed.select(["x0", "x1", "x2"])
+        assert (alone.ceiling, alone.ceiling_method, alone.ceiling_interval) == (None, None, None)
 
 
 @given(st.lists(st.text(min_size=1), max_size=12), st.integers(1, 8))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from affekt.data.base import Dataset, Song
-from affekt.data.splits import Fold, Split, draw_split, group_labels, quadrant_labels, verify
+from affekt.data.partition import group_labels, quadrant_labels
+from affekt.data.splits import Fold, Split, draw_split, read_split, verify
 from affekt.errors import ConfigError, LeakageError
 
 
@@ -196,19 +199,6 @@ def test_too_few_groups_to_validate() -> None:
         draw_split(make(100, 2), "kfold", 0, 2)
 
 
-def test_a_song_without_an_artist_is_a_group_of_its_own() -> None:
-    songs = [Song("a", None, (1.0, 1.0)), Song("b", None, (1.0, 1.0)), Song("c", None, (1.0, 1.0), artist="song=a")]
-    assert len(set(group_labels(Dataset("made", tuple(songs)), "artist"))) == 3
-    assert len(set(group_labels(Dataset("made", tuple(songs)), None))) == 3
-
-
-def test_a_quadrant_is_told_by_valence_and_arousal_alone() -> None:
-    songs = [Song(str(i), None, y) for i, y in enumerate([(4.9, 5.0, 9.0), (5.0, 4.9, 1.0), (1.0, 1.0, 9.0)])]
-    assert quadrant_labels(Dataset("made", tuple(songs), ("a", "b", "c"))).tolist() == [2, 1, 0]
-    single = Dataset("made", tuple(Song(str(i), None, (y,)) for i, y in enumerate([1.0, 9.0])), ("a",))
-    assert quadrant_labels(single).tolist() == [0, 1]
-
-
 def tampered(split: Split, **sides: tuple[str, ...]) -> Split:
     first, *others = split.folds
     return replace(split, folds=(replace(first, **sides), *others))
@@ -253,9 +243,118 @@ def test_a_song_scored_twice_is_a_leak(dataset: Dataset, split: Split) -> None:
         verify(replace(split, folds=(split.folds[0], split.folds[0])), dataset)
 
 
-def test_as_dict_is_all_that_json_needs(split: Split) -> None:
-    import json
+def test_a_name_tells_rules_apart(dataset: Dataset) -> None:
+    rules: list[dict[str, Any]] = [
+        {"kind": "kfold"},
+        {"kind": "kfold", "n_folds": 4},
+        {"kind": "kfold", "group": None},
+        {"kind": "kfold", "validation": 0.2},
+        {"kind": "holdout"},
+        {"kind": "leave-one-out", "by": "artist"},
+        {"kind": "leave-one-out", "by": "artist", "group": None},
+        {"kind": "leave-one-out", "by": "artist", "validation": 0.2},
+    ]
+    drawn = [draw_split(dataset, seed=seed, **rule) for rule in rules for seed in (0, 1)]
+    assert len({split.name for split in drawn}) == len({split.fingerprint() for split in drawn}) == 2 * len(rules)
+    assert drawn[0].name == "kfold5-artist-seed0"
 
-    value = json.loads(json.dumps(split.as_dict()))
-    folds = tuple(Fold(**{side: tuple(ids) for side, ids in fold.items()}) for fold in value.pop("folds"))
-    assert Split(**value, folds=folds) == split
+
+def test_a_fingerprint_is_that_of_the_songs(split: Split) -> None:
+    assert replace(split, name="other", rule="other").fingerprint() == split.fingerprint()
+    first, second, *others = split.folds
+    assert replace(split, folds=(second, first, *others)).fingerprint() != split.fingerprint()
+
+
+def test_which_kinds_test_the_same_songs_whatever_the_seed() -> None:
+    dataset = make(200, 30)
+    fixed = {"kfold": False, "holdout": False, "seed": True, "leave-one-out": True}
+    for kind, expected in fixed.items():
+        by = "artist" if kind == "leave-one-out" else None
+        one, other = (draw_split(dataset, kind, seed, by=by) for seed in (0, 1))  # type: ignore[arg-type]
+        assert one.fixed_test is expected
+        assert (sorted(one.folds[0].test) == sorted(other.folds[0].test)) is expected
+
+
+def test_an_unknown_kind_or_group_is_refused(dataset: Dataset) -> None:
+    with pytest.raises(ConfigError, match=r'split.kind = "bootstrap"; allowed: kfold, holdout, seed'):
+        draw_split(dataset, "bootstrap", 0)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"split.group = album; no such column. Found: artist, genre, part\."):
+        draw_split(dataset, "kfold", 0, group="album")
+
+
+class TestReading:
+    @pytest.fixture
+    def path(self, split: Split, tmp_path: Path) -> Path:
+        path = tmp_path / "split.json"
+        path.write_text(json.dumps(split.as_dict()))
+        return path
+
+    def edited(self, path: Path, **changes: Any) -> Path:
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+        return path
+
+    def test_what_was_written_comes_back(self, dataset: Dataset, split: Split, path: Path) -> None:
+        read = read_split(path, dataset)
+        assert read == replace(split, fixed_test=True)  # one split for every seed
+        assert read == read_split(path, dataset, seed=7)
+        loo = draw_split(dataset, "leave-one-out", 0, by="artist")
+        path.write_text(json.dumps(loo.as_dict()))
+        assert read_split(path, dataset) == loo
+
+    def test_a_run_holds_one_for_each_seed(self, dataset: Dataset, tmp_path: Path) -> None:
+        drawn = {seed: draw_split(dataset, "kfold", seed) for seed in (0, 3)}
+        path = tmp_path / "split.json"
+        path.write_text(json.dumps({str(seed): split.as_dict() for seed, split in drawn.items()}))
+        assert {seed: read_split(path, dataset, seed) for seed in drawn} == drawn
+        with pytest.raises(ConfigError, match="no split for seed 1. Found: 0, 3. Take these"):
+            read_split(path, dataset, 1)
+
+    def test_a_few_songs_by_hand_will_do(self, dataset: Dataset, tmp_path: Path) -> None:
+        path = tmp_path / "mine.json"
+        fold = {"train": ["song0"], "validation": ["song1"], "test": ["song2"]}
+        path.write_text(json.dumps({"name": "mine", "group": None, "folds": [fold]}))
+        read = read_split(path, dataset)
+        assert (read.name, read.rule, read.tested) == ("mine", "read from mine.json", ("song2",))
+
+    def test_songs_that_are_not_there_are_named(self, dataset: Dataset, path: Path) -> None:
+        with pytest.raises(ConfigError, match="2 songs of the split cannot be used here: song3, song5"):
+            read_split(path, dataset.select(i for i in dataset.ids if i not in ("song3", "song5")))
+
+    def test_a_leak_is_found(self, dataset: Dataset, split: Split, path: Path) -> None:
+        path.write_text(json.dumps(tampered(split, test=split.folds[0].train[:3]).as_dict()))
+        with pytest.raises(LeakageError, match="songs in train and test"):
+            read_split(path, dataset)
+        moved = tuple(replace(song, artist="one and the same") for song in dataset.songs)
+        path.write_text(json.dumps(split.as_dict()))
+        with pytest.raises(LeakageError, match="artist in train and validation"):
+            read_split(path, replace(dataset, songs=moved))
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"folds": []},
+            {"folds": [{}]},
+            {"folds": ["a"]},
+            {"folds": [{"train": [], "validation": ["song1"], "test": ["song2"]}]},
+            {"folds": [{"train": ["song0", "song0"], "validation": ["song1"], "test": ["song2"]}]},
+            {"folds": [{"train": [0], "validation": [1], "test": [2]}]},
+            {"folds": {"0": 1}},
+            {"name": None},
+            {"group": 3},
+        ],
+    )
+    def test_what_is_no_split(self, dataset: Dataset, path: Path, changes: dict[str, Any]) -> None:
+        with pytest.raises(ConfigError, match="not a split. Expected"):
+            read_split(self.edited(path, **changes), dataset)
+
+    @pytest.mark.parametrize("text", ["", "[]", "3", "{", '{"0": 3}', '{"0": {"name": "x"}}', "\x00", '"folds"'])
+    def test_what_is_no_json_of_ours(self, dataset: Dataset, path: Path, text: str) -> None:
+        path.write_text(text)
+        with pytest.raises(ConfigError, match="split.json: "):
+            read_split(path, dataset)
+
+    def test_no_file(self, dataset: Dataset, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="no such file"):
+            read_split(tmp_path / "split.json", dataset)
+        with pytest.raises(ConfigError, match="cannot be read"):
+            read_split(tmp_path, dataset)

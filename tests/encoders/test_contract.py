@@ -1,4 +1,7 @@
-"""What every registered encoder promises, checked over the whole registry; a new one is covered without a line here."""
+"""What every registered encoder promises, checked over the whole registry; a new one is covered without a line here.
+
+`hf:` is covered once for each family that it takes, by a tiny checkpoint in the official layout.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import torch
 
 from affekt.data.base import Song
 from affekt.encoders import Cut, Encoder, build_encoder
+from affekt.encoders.auto import FAMILIES
 from affekt.encoders.base import LookupEncoder
 from affekt.encoders.staged import StagedEncoder, state_digest
 from affekt.errors import ConfigError, DataError
@@ -30,7 +34,8 @@ SLOW |= {"mambavision-t2", "mambavision-s", "mambavision-b", "mambavision-l", "m
 
 
 def params() -> list[Any]:
-    return [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in ENCODERS.names()]
+    entries = [name for name in ENCODERS.names() if name != "hf:"] + [f"hf:{family}" for family in FAMILIES]
+    return [pytest.param(entry, marks=pytest.mark.slow if entry in SLOW else ()) for entry in entries]
 
 
 @dataclass
@@ -45,16 +50,18 @@ class Built:
 
 
 @pytest.fixture(scope="module")
-def names(make_tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def names(publish: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What to write for the entries that take an argument."""
     folder = tmp_path_factory.mktemp("arguments")
-    make_tiny("wavlm").save_pretrained(folder / "wavlm")
+    for family in FAMILIES:
+        publish(family, folder / family)
     (folder / "embeddings.csv").write_text("song,a,b,c\n1,0.5,-1,2\n2,1e-3,4,5\n")
-    return {"hf:": f"hf:{folder / 'wavlm'}", "precomputed:": f"precomputed:{folder / 'embeddings.csv'}"}
+    written = {f"hf:{family}": f"hf:{folder / family}" for family in FAMILIES}
+    return {**written, "precomputed:": f"precomputed:{folder / 'embeddings.csv'}"}
 
 
 def build(entry: str, names: dict[str, str]) -> Built:
-    name, weights = names.get(entry, entry), "pretrained" if entry == "hf:" else "random"
+    name, weights = names.get(entry, entry), "pretrained" if entry.startswith("hf:") else "random"
     before = random_states()
     encoder = build_encoder(name, weights, seed=0)
     return Built(entry, name, weights, encoder, random_states() == before)
@@ -216,6 +223,27 @@ def test_looked_up(names: dict[str, str]) -> None:
             encoder.activations(np.zeros((1, 16000), np.float32), encoder.cut("all"))
 
 
+def test_any_layer_can_be_heard_or_none(staged: StagedEncoder) -> None:
+    clips = two_clips(staged)
+    n_layers = sum(stage.is_layer for stage in staged.stages())
+    if staged.layer_pool() is None:
+        with pytest.raises(ConfigError, match="no layers to choose from"):
+            staged.hear(1)
+        return
+    with pytest.raises(ConfigError, match=f'allowed are "last", "weighted" and 1 to {n_layers}'):
+        staged.hear(n_layers + 1)
+    try:
+        staged.hear("weighted")
+        every = staged.activations(clips, staged.cut("all"))
+        assert every.shape == (2, n_layers, staged.spec.embedding_dim)
+        assert through(staged, staged.cut("all"), every).shape == (2, staged.spec.embedding_dim)
+        staged.hear(1)
+        first = staged.activations(clips, staged.cut("all"))
+        np.testing.assert_allclose(first, every[:, 0], rtol=1e-4, atol=1e-5 * np.abs(first).max())
+    finally:
+        staged.hear("last")
+
+
 # --- prefix and suffix -----------------------------------------------------------------------------------------------
 
 
@@ -312,7 +340,7 @@ def test_suffix_trains_and_nothing_else_changes(staged: StagedEncoder, freeze: s
         assert parameter.grad is not None, f"no gradient reaches {name}"
         assert torch.isfinite(parameter.grad).all()
         # The bias of keys moves all scores of a query alike, which softmax does not see.
-        assert parameter.grad.any() or name.endswith("k_proj.bias"), f"the gradient of {name} is 0"
+        assert parameter.grad.any() or name.endswith(("k_proj.bias", "key.bias")), f"the gradient of {name} is 0"
     torch.optim.SGD(suffix.parameters(), lr=1e-3).step()
     suffix.train()(stored)  # moves the averages of batch normalisation, too
     assert not same_state(suffix, twin)
@@ -343,6 +371,6 @@ def test_suffix_goes_to_another_device_as_a_whole(staged: StagedEncoder) -> None
 def test_paths_in_names_are_kept(names: dict[str, str]) -> None:
     """A run is told apart by the encoder's name, so the name is what the experiment file says."""
     for entry, name in names.items():
-        assert ENCODERS.key(name) == entry
+        assert ENCODERS.key(name) == entry.partition(":")[0] + ":"
         assert build(entry, names).encoder.spec.name == name
         assert Path(name.partition(":")[2]).exists()

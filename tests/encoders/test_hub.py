@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 import huggingface_hub
 import pytest
@@ -29,152 +22,13 @@ from affekt.encoders.mambavision import VARIANTS, build
 from affekt.errors import StorageError, WeightsError
 
 OLD, NEW = "a" * 40, "b" * 40
-LARGE_SUFFIXES = (".safetensors", ".bin", ".tar")
-
-
-@dataclass
-class Hub:
-    """Repositories by name, and what to do wrong.
-
-    Attributes:
-        repositories: name to commit to file name to content.
-        revisions: name of a branch or tag to commit.
-        refuses: repository to status and error code.
-        damaged: file names whose content changes on the way, at the same length.
-        page: what a hotel's network answers to everything instead, None for nothing.
-        silent: accept, and answer too late.
-        requests: "METHOD /path" of all requests.
-    """
-
-    repositories: dict[str, dict[str, dict[str, bytes]]] = field(default_factory=dict)
-    revisions: dict[str, str] = field(default_factory=lambda: {"main": NEW, "v1": OLD})
-    refuses: dict[str, tuple[int, str]] = field(default_factory=dict)
-    damaged: set[str] = field(default_factory=set)
-    page: bytes | None = None
-    silent: bool = False
-    requests: list[str] = field(default_factory=list)
-    server: ThreadingHTTPServer | None = None
-
-    def add(self, name: str, folder: Path, commit: str = NEW) -> None:
-        self.repositories.setdefault(name, {})[commit] = {path.name: path.read_bytes() for path in folder.iterdir()}
-
-    def start(self) -> str:
-        """Serve on a free port; returns the address."""
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        return f"http://127.0.0.1:{self.server.server_port}"
-
-    def stop(self) -> None:
-        if self.server is not None:
-            self.server.shutdown()
-            self.server.server_close()
-            self.server = None
-
-    def fetched(self) -> set[str]:
-        """Names of the files that were asked for."""
-        return {request.rsplit("/", 1)[1] for request in self.requests if "/resolve/" in request}
-
-
-def handler_of(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path = unquote(urlparse(self.path).path)
-            hub.requests.append(f"{self.command} {path}")
-            until = time.monotonic() + 4  # longer than any test allows, yet a client that waits fails and does not hang
-            while hub.silent and time.monotonic() < until:
-                time.sleep(0.01)
-            if hub.page is not None:
-                return self.answer(200, hub.page)
-            kind, _, rest = path.lstrip("/").partition("/")
-            if kind == "cdn":
-                commit, _, name = rest.partition("/")
-                return self.answer(200, self.content(commit, name))
-            return self.info(rest.removeprefix("models/")) if kind == "api" else self.file(f"{kind}/{rest}")
-
-        do_HEAD = do_GET
-
-        def info(self, rest: str) -> None:
-            name, _, revision = rest.partition("/revision/")
-            if self.refused(name):
-                return
-            commit = hub.revisions.get(revision or "main", revision)
-            files = hub.repositories[name].get(commit)
-            if files is None:
-                return self.answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
-            siblings = [sibling(file_name, content) for file_name, content in files.items()]
-            self.answer(200, json.dumps({"id": name, "modelId": name, "sha": commit, "siblings": siblings}).encode())
-
-        def file(self, path: str) -> None:
-            repository, _, rest = path.partition("/resolve/")
-            commit, _, name = rest.partition("/")
-            if self.refused(repository):
-                return
-            content = hub.repositories[repository][commit][name]
-            headers = {"X-Repo-Commit": commit, "ETag": f'"{hashlib.sha1(content).hexdigest()}"'}
-            if not name.endswith(LARGE_SUFFIXES):
-                return self.answer(200, content, headers)
-            # Large files lie on another host, as far as the client can tell.
-            port = self.server.server_address[1]
-            self.answer(
-                302,
-                b"",
-                {
-                    **headers,
-                    "X-Linked-Etag": f'"{hashlib.sha256(content).hexdigest()}"',
-                    "X-Linked-Size": str(len(content)),
-                    "Location": f"http://localhost:{port}/cdn/{commit}/{repository.replace('/', '--')}--{name}",
-                },
-            )
-
-        def content(self, commit: str, path: str) -> bytes:
-            owner, repository, name = path.split("--")
-            content = hub.repositories[f"{owner}/{repository}"][commit][name]
-            return content[:-8] + bytes(8) if name in hub.damaged else content
-
-        def refused(self, repository: str) -> bool:
-            status, code = hub.refuses.get(repository, (0, ""))
-            if repository not in hub.repositories and not status:
-                status, code = 401, "RepoNotFound"  # the hub does not tell whether a private one exists
-            if status:
-                self.answer(status, b"", {"X-Error-Code": code})
-            return bool(status)
-
-        def answer(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
-            self.send_response(status)
-            for key, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
-                self.send_header(key, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(content)
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    return Handler
-
-
-def sibling(name: str, content: bytes) -> dict[str, Any]:
-    plain = {"rfilename": name, "size": len(content), "blobId": hashlib.sha1(content).hexdigest()}
-    if not name.endswith(LARGE_SUFFIXES):
-        return plain
-    return {**plain, "lfs": {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}}
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub that the client talks to, with an empty cache. The client reads its settings when it is first imported."""
-    served = Hub()
-    address = served.start()
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setenv("NO_PROXY", "*")
-    huggingface_hub.close_session()
-    yield served
-    served.silent = False
-    huggingface_hub.close_session()
-    served.stop()
+def server(server: Any) -> Any:
+    """A hub whose repositories have two commits."""
+    server.revisions = {"main": NEW, "v1": OLD}
+    return server
 
 
 @pytest.fixture
@@ -199,7 +53,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 # --- what goes right -------------------------------------------------------------------------------------------------
 
 
-def test_a_waveform_model(server: Hub, repository: Path) -> None:
+def test_a_waveform_model(server: Any, repository: Path) -> None:
     server.add("owner/tiny", repository)
     encoder = build_encoder("hf:owner/tiny")
     assert same(weights_of(encoder), weights_of(build_encoder(f"hf:{repository}")))
@@ -208,14 +62,14 @@ def test_a_waveform_model(server: Hub, repository: Path) -> None:
     assert encoder.spec.sample_rate_hz == 24000
 
 
-def test_only_configuration_and_weights_are_fetched(server: Hub, repository: Path, tmp_path: Path) -> None:
+def test_only_configuration_and_weights_are_fetched(server: Any, repository: Path, tmp_path: Path) -> None:
     server.add("owner/tiny", repository)
     build_encoder("hf:owner/tiny")
     assert server.fetched() == {"config.json", "preprocessor_config.json", "model.safetensors"}
     assert not list((tmp_path / "cache").rglob("*.py"))
 
 
-def test_files_come_from_the_commit_that_was_looked_up(server: Hub, repository: Path) -> None:
+def test_files_come_from_the_commit_that_was_looked_up(server: Any, repository: Path) -> None:
     server.add("owner/tiny", repository)
     build_encoder("hf:owner/tiny")
     resolved = [request for request in server.requests if "/resolve/" in request]
@@ -223,7 +77,7 @@ def test_files_come_from_the_commit_that_was_looked_up(server: Hub, repository: 
 
 
 @pytest.mark.parametrize(("revision", "commit"), [("", NEW), ("@main", NEW), ("@v1", OLD), (f"@{OLD}", OLD)])
-def test_revisions(server: Hub, repository: Path, tmp_path: Path, revision: str, commit: str) -> None:
+def test_revisions(server: Any, repository: Path, tmp_path: Path, revision: str, commit: str) -> None:
     server.add("owner/tiny", repository, NEW)
     state = load_file(repository / "model.safetensors")
     older = {key: tensor + 1 for key, tensor in state.items()}
@@ -234,7 +88,7 @@ def test_revisions(server: Hub, repository: Path, tmp_path: Path, revision: str,
     assert same(weights_of(encoder), state if commit == NEW else older)
 
 
-def test_a_published_name(server: Hub, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_published_name(server: Any, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server.add("owner/tiny", repository, OLD)
     monkeypatch.setitem(published.WAVEFORM, "wav2vec2-base", (f"owner/tiny@{OLD}", "Apache-2.0"))
     encoder = build_encoder("wav2vec2-base")
@@ -244,7 +98,7 @@ def test_a_published_name(server: Hub, repository: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("kind", ["model.safetensors", "mambavision_nano_1k.pth.tar"])
-def test_a_mambavision(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_a_mambavision(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     state = {key: tensor + 0.01 for key, tensor in build(VARIANTS["nano"], seed=5).state_dict().items()}
     folder = tmp_path / "published"
     folder.mkdir()
@@ -264,7 +118,7 @@ def test_a_mambavision(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert server.fetched() == {"config.json", kind}
 
 
-def test_safetensors_first_and_the_older_kind_where_there_is_nothing_else(server: Hub, repository: Path) -> None:
+def test_safetensors_first_and_the_older_kind_where_there_is_nothing_else(server: Any, repository: Path) -> None:
     server.add("owner/both", repository)
     (repository / "model.safetensors").unlink()
     server.add("owner/old", repository)
@@ -276,7 +130,7 @@ def test_safetensors_first_and_the_older_kind_where_there_is_nothing_else(server
 # --- the second time -------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_fetched_twice(server: Hub, repository: Path) -> None:
+def test_nothing_is_fetched_twice(server: Any, repository: Path) -> None:
     server.add("owner/tiny", repository)
     first = build_encoder("hf:owner/tiny").settings()
     server.requests.clear()
@@ -287,7 +141,7 @@ def test_nothing_is_fetched_twice(server: Hub, repository: Path) -> None:
 @pytest.mark.parametrize("revision", ["", f"@{NEW}"])
 @pytest.mark.parametrize("how", ["stopped", "offline", "busy", "portal"])
 def test_the_second_time_needs_no_hub(
-    server: Hub, repository: Path, monkeypatch: pytest.MonkeyPatch, how: str, revision: str
+    server: Any, repository: Path, monkeypatch: pytest.MonkeyPatch, how: str, revision: str
 ) -> None:
     server.add("owner/tiny", repository)
     first = build_encoder(f"hf:owner/tiny{revision}")
@@ -297,7 +151,7 @@ def test_the_second_time_needs_no_hub(
     assert second.settings() == first.settings()
 
 
-def make_unreachable(server: Hub, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def make_unreachable(server: Any, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if how == "stopped":
         server.stop()
         huggingface_hub.close_session()
@@ -310,7 +164,7 @@ def make_unreachable(server: Hub, how: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("how", ["stopped", "offline", "busy", "portal", "silent"])
-def test_the_first_time_without_a_hub(server: Hub, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def test_the_first_time_without_a_hub(server: Any, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     monkeypatch.setattr(hub, "ANSWER_S", 0.2)
     server.silent = how == "silent"
     make_unreachable(server, how, monkeypatch)
@@ -321,7 +175,7 @@ def test_the_first_time_without_a_hub(server: Hub, monkeypatch: pytest.MonkeyPat
 
 
 def test_another_revision_is_not_taken_from_the_cache(
-    server: Hub, repository: Path, monkeypatch: pytest.MonkeyPatch
+    server: Any, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.add("owner/tiny", repository)
     build_encoder("hf:owner/tiny")
@@ -330,7 +184,7 @@ def test_another_revision_is_not_taken_from_the_cache(
         build_encoder(f"hf:owner/tiny@{OLD}")
 
 
-def test_the_newest_of_several_snapshots_serves(server: Hub, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_of_several_snapshots_serves(server: Any, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server.add("owner/tiny", repository, OLD)
     build_encoder(f"hf:owner/tiny@{OLD}")
     time.sleep(0.02)
@@ -346,7 +200,7 @@ def test_the_newest_of_several_snapshots_serves(server: Hub, repository: Path, m
 # --- what goes wrong -------------------------------------------------------------------------------------------------
 
 
-def test_a_file_damaged_on_the_way(server: Hub, repository: Path, tmp_path: Path) -> None:
+def test_a_file_damaged_on_the_way(server: Any, repository: Path, tmp_path: Path) -> None:
     server.add("owner/tiny", repository)
     server.damaged.add("model.safetensors")
     with pytest.raises(WeightsError, match=r"model\.safetensors: damaged in transfer \(hash .*\)\. Run again"):
@@ -368,19 +222,19 @@ def test_a_file_damaged_on_the_way(server: Hub, repository: Path, tmp_path: Path
         (410, "", r"not to be had from the hub \(410\)"),
     ],
 )
-def test_refusals(server: Hub, status: int, code: str, message: str) -> None:
+def test_refusals(server: Any, status: int, code: str, message: str) -> None:
     server.refuses["owner/tiny"] = (status, code)
     with pytest.raises(WeightsError, match=rf"owner/tiny at revision v1: .*{message}"):
         build_encoder("hf:owner/tiny@v1")
 
 
-def test_an_unknown_revision(server: Hub, repository: Path) -> None:
+def test_an_unknown_revision(server: Any, repository: Path) -> None:
     server.add("owner/tiny", repository)
     with pytest.raises(WeightsError, match=r"owner/tiny at revision v9: not to be had from the hub \(404\)"):
         build_encoder("hf:owner/tiny@v9")
 
 
-def test_a_repository_without_weights(server: Hub, repository: Path) -> None:
+def test_a_repository_without_weights(server: Any, repository: Path) -> None:
     for name in ("model.safetensors", "pytorch_model.bin"):
         (repository / name).unlink()
     server.add("owner/tiny", repository)
@@ -390,14 +244,14 @@ def test_a_repository_without_weights(server: Hub, repository: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["own er/tiny", "owner/ti--ny", "owner/-tiny", "öwner/tiny", f"o/{'x' * 200}"])
-def test_impossible_names(server: Hub, name: str) -> None:
+def test_impossible_names(server: Any, name: str) -> None:
     with pytest.raises(WeightsError, match="cannot be the name of a repository"):
         find_checkpoint(name)
     assert not server.requests
 
 
 def test_a_cache_that_cannot_be_written(
-    server: Hub, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Any, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.add("owner/tiny", repository)
     (tmp_path / "file").touch()

@@ -77,6 +77,7 @@ CHANGES: dict[str, Any] = {
     "power": 1.0,
     "amin": 1e-8,
     "dynamic_range_db": 60.0,
+    "pad_mode": "reflect",
 }
 
 

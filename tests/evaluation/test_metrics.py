@@ -129,7 +129,7 @@ def test_the_order_of_songs_does_not_matter(pair, random):
         (np.ones(3), np.ones(3), "as a column"),
         (np.ones((1, 2)), np.ones((1, 2)), "at least two"),
         (np.ones((0, 2)), np.ones((0, 2)), "at least two"),
-        (np.ones((3, 2)), np.array([[1, 2], [np.nan, 2], [1, np.inf]]), "y_pred holds NaN or infinity in 2 of 3"),
+        (np.ones((3, 2)), np.array([[1, 2], [np.nan, 2], [1, np.inf]]), "y_pred holds NaN or infinity .* in 2 of 3"),
         (np.array([[1, 2], [np.nan, 2], [1, 1]]), np.ones((3, 2)), "y_true holds NaN"),
     ],
 )

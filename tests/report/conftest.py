@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from affekt.evaluation.results import Prediction, Results
+from affekt.evaluation.scores import score
+from affekt.report.view import View
 
+TWIN = " (untrained)"
 GENRES = ("Rock", "Jazz", "Classical", "Electronic")
 
 
@@ -22,10 +25,13 @@ def make_results(
     synthetic: bool = False,
     ceiling: tuple[float, ...] | None = None,
     seed: int = 0,
+    shift: float = 0.0,
 ) -> Results:
     """A comparison of encoders whose predictions are the annotation, shrunk, plus noise of the given spread.
 
-    An encoder called "mean" predicts the mean of the other folds. One whose name ends in "-closed" has no epochs.
+    An encoder called "mean" predicts the mean of the other folds. One whose name ends in "-closed" has no epochs; one
+    that ends in " (untrained)" is the twin of what stands before; "waveform/mamba" is a cell of a 2 x 2. `shift` is
+    added to the first target's annotations.
     """
     rng = np.random.default_rng(seed)
     noise = {"wav2vec2-base": 0.7, "mambavision-s": 0.5} if noise is None else noise
@@ -33,6 +39,7 @@ def make_results(
         np.zeros(len(targets)), 0.5 * np.eye(len(targets)) + 0.5 * np.ones((len(targets),) * 2), size=n_songs
     )
     y_true = np.clip(5 + 1.2 * latent, 1, 9)
+    y_true[:, 0] += shift * rng.standard_normal(n_songs)
     folds = rng.permutation(np.arange(n_songs) % n_folds)
     songs = [_song(number, rng) for number in range(n_songs)]
     predictions = []
@@ -62,9 +69,19 @@ def make_results(
             row for label in trained for run in seeds for f in range(n_folds) for row in _epochs(label, run, f, rng)
         ],
         cost=[_cost(label, number) for number, label in enumerate(noise)],
+        fits=[
+            {
+                **{"encoder": label, "seed": run, "fold": f, "n_train": 28, "n_validation": 2, "n_test": 10},
+                **{"training_s": 1.5, "chosen": {"epoch": 7}},
+            }
+            for label in noise
+            for run in seeds
+            for f in range(n_folds)
+        ],
         skipped=[{"song_id": "9999", "path": "audio/9999.mp3", "reason": "decodes to silence"}],
         run={
             "experiment": {"name": "demo", "split": {"kind": "kfold", "folds": n_folds}, "seeds": list(seeds)},
+            "splits": {str(run): f"kfold, {n_folds} fold(s), seed {run}" for run in seeds},
             "fingerprint": "0123456789abcdef",
             "versions": {"affekt": "0.1.0", "numpy": np.__version__},
             "machine": {"cpu_count": 2, "platform": "Linux"},
@@ -81,6 +98,7 @@ def _song(number: int, rng: np.random.Generator) -> dict[str, Any]:
         "artist": f"Artist {rng.integers(0, 12)}" if known else None,
         "genre": GENRES[int(rng.integers(len(GENRES)))],
         "part": None,
+        "attributes": {"decade": ("1980s", "1990s")[int(rng.integers(2))]},
     }
 
 
@@ -91,11 +109,16 @@ def _predict(label: str, y_true: np.ndarray, folds: np.ndarray, spread: float, r
 
 
 def _encoder(label: str) -> dict[str, Any]:
+    parent = label.removesuffix(TWIN)
+    random = "nano" in label or parent != label
+    factors = dict(zip(("input", "trunk"), label.split("/"), strict=False)) if "/" in label else None
     return {
         "label": label,
-        "name": label,
+        "name": label.removesuffix("-closed"),
+        "twin_of": parent if parent != label else None,
+        "factors": factors,
         "input": "none" if label == "mean" else "waveform",
-        "weights": "random weights" if "nano" in label else "none" if label == "mean" else f"{label}@a1b2c3d",
+        "weights": "random weights" if random else "none" if label == "mean" else f"{label}@a1b2c3d",
         "licence": "apache-2.0",
         "embedding_dim": 768,
         "n_parameters": 0 if label == "mean" else 94_000_000,
@@ -133,10 +156,17 @@ def _cost(label: str, number: int) -> dict[str, Any]:
         "encoder": label,
         "n_parameters": 0 if label == "mean" else 94_000_000 // (number + 1),
         "extraction_s_per_song": None if label == "mean" else 0.4 * (number + 1),
+        "prediction_s_per_song": 0.0001,
+        "peak_memory_mb": None,
         "n_extracted": 30,
         "n_reused": 10,
         "training_s": 12.5 * (number + 1),
     }
+
+
+@pytest.fixture
+def viewed() -> Callable[..., View]:
+    return lambda **options: View(score(make_results(**options)))
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 Conventions: an image has its lowest frequency in row 0 and its first frame in column 0; log-mel values are in dB
 (10 log10 of power); a normalised image has zero mean and unit variance, so that 0 is its mean. Frames are centred:
-clip ends are padded with zeros by half a window, and n_frames = 1 + n_samples // hop_length.
+clip ends are padded by half a window, with zeros unless told otherwise, and n_frames = 1 + n_samples // hop_length.
 
 The filterbank is Slaney's (Auditory Toolbox 1998: linear below 1 kHz, logarithmic above, each triangle of unit area),
 as in librosa. With 256 bands at 16 kHz the HTK scale would leave some of the lowest bands without a single bin.
@@ -42,6 +42,8 @@ class LogMel:
         amin: the smallest value the logarithm sees.
         dynamic_range_db: values further below a clip's maximum are raised to this floor; without it the digital
             silence of a fade would dominate the normalisation.
+        pad_mode: what lies beyond the ends of a clip, "constant" for silence or "reflect" for the clip mirrored, which
+            must then be longer than n_fft // 2 samples.
     """
 
     sample_rate_hz: int = 16_000
@@ -56,6 +58,7 @@ class LogMel:
     power: float = 2.0
     amin: float = 1e-10
     dynamic_range_db: float = 80.0
+    pad_mode: Literal["constant", "reflect"] = "constant"
 
     def image(self, clips: torch.Tensor, height: int, width: int) -> torch.Tensor:
         """Normalised log-mel images of an encoder's size.
@@ -79,9 +82,19 @@ class LogMel:
         Returns:
             Shape (n, n_mels, n_frames), n_frames = 1 + n_samples // hop_length.
         """
-        mel = _filterbank(self, clips.device) @ self._spectra(clips)  # (n, mel, time)
-        db = 10 * torch.log10(mel.clamp(min=self.amin))
+        db = 10 * torch.log10(self.mel(clips).clamp(min=self.amin))
         return db.maximum(db.amax(dim=(1, 2), keepdim=True) - self.dynamic_range_db)
+
+    def mel(self, clips: torch.Tensor) -> torch.Tensor:
+        """Mel spectrograms as they are before the logarithm, the magnitude to the `power`.
+
+        Args:
+            clips: samples, float32, shape (n, n_samples), at `sample_rate_hz`.
+
+        Returns:
+            Shape (n, n_mels, n_frames), n_frames = 1 + n_samples // hop_length.
+        """
+        return _filterbank(self, clips.device) @ self._spectra(clips)
 
     def _spectra(self, clips: torch.Tensor) -> torch.Tensor:
         spectra = torch.stft(
@@ -91,7 +104,7 @@ class LogMel:
             win_length=self.win_length,
             window=_window(self.win_length, clips.device),
             center=True,
-            pad_mode="constant",
+            pad_mode=self.pad_mode,
             return_complex=True,
         )  # (n, bin, time)
         power = spectra.real.square() + spectra.imag.square()  # a third of the time of abs() ** 2

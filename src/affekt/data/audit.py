@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from affekt.data.base import VALENCE_AROUSAL, Dataset, Song
-from affekt.data.ceiling import Ceiling, noise_ceiling
+from affekt.data.ceiling import DEVIATIONS, SPLIT_HALF, Ceiling, estimates
 from affekt.data.deam import N_SONGS, DeamCopy, build_dataset, part_of, read_deam
 from affekt.data.exchange import Agreement, Exchange, measure_agreement
 
 # Of the random split whose leak is reported.
 _TEST_SHARE = 0.2
+_CEILING_HEADER = (
+    "  songs          V: sd of labels  standard error  highest R2   A: sd of labels  standard error  highest R2"
+)
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,18 @@ class PartAudit:
 
 @dataclass(frozen=True)
 class CeilingAudit:
-    """The noise ceiling of a range of songs. Labels are put right first, unless the check is undecided."""
+    """The noise ceiling of a range of songs. Labels are put right first, unless the check is undecided.
+
+    Attributes:
+        songs: which songs, in a word or two.
+        valence, arousal: what was found.
+        method: "rater deviations", or "split-half" where the copy holds single ratings.
+    """
 
     songs: str
     valence: Ceiling
     arousal: Ceiling
+    method: str = DEVIATIONS
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,7 @@ class DeamAudit:
         parts: one record for each part that the copy holds.
         exchange: whether valence and arousal are exchanged for the ids up to 1000.
         artists: who made the songs.
-        ceilings: one record for each part and one for 2013 and 2014 together.
+        ceilings: one record for each part and one for 2013 and 2014 together, for each method that the copy allows.
         verdict: what to make of it, in a sentence or two.
     """
 
@@ -202,8 +212,12 @@ def _audit_ceilings(dataset: Dataset) -> list[CeilingAudit]:
         ranges["2013 and 2014"] = [*ranges["2013"], *ranges["2014"]]
     if len(by_part) > 1:
         ranges["all"] = list(dataset.songs)
-    found = ((name, noise_ceiling(songs)) for name, songs in ranges.items())
-    return [CeilingAudit(name, *ceiling) for name, ceiling in found if ceiling is not None]
+    found = []
+    for name, songs in ranges.items():
+        for one in estimates(songs):
+            valence, arousal = one.targets
+            found.append(CeilingAudit(name, valence, arousal, one.method))
+    return sorted(found, key=lambda ceiling: ceiling.method == SPLIT_HALF)
 
 
 def _verdict(copy: DeamCopy, dataset: Dataset) -> list[str]:
@@ -252,11 +266,11 @@ def _artist_lines(artists: ArtistAudit, n_songs: int) -> list[str]:
 
 def _ceiling_lines(ceilings: Sequence[CeilingAudit], decided: bool) -> list[str]:
     state = "put right" if decided else "as the files have them"
-    lines = [
-        f"Noise ceiling from the raters' disagreement (labels {state})",
-        "  songs          V: sd of labels  standard error  highest R2   A: sd of labels  standard error  highest R2",
-    ]
-    for one in ceilings:
+    lines = []
+    for before, one in zip((None, *ceilings), ceilings, strict=False):
+        if before is None or before.method != one.method:
+            how = "single ratings, split in halves" if one.method == SPLIT_HALF else "the raters' disagreement"
+            lines += [f"Noise ceiling from {how} (labels {state})", _CEILING_HEADER]
         v, a = (getattr(one, name) for name in VALENCE_AROUSAL)
         numbers = [f"{c.label_sd:15.3f}  {c.standard_error:14.3f}  {c.r2:10.2f}" for c in (v, a)]
         lines.append(f"  {one.songs:14} {numbers[0]}   {numbers[1]}")

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from affekt.data.ceiling import DEVIATIONS, SPLIT_HALF, estimates
 from affekt.errors import DataError
 
 VALENCE_AROUSAL = ("valence", "arousal")
+#: Columns that every song has, if only empty; songs can share a value of the first three.
+CREDITS = ("artist", "genre", "part", "title")
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,9 @@ class Song:
         target_std: standard deviation between raters per target, same order; None where unknown.
         n_raters: how many raters stand behind each mean; None where unknown.
         artist: for grouping; None makes the song a group of its own.
-        genre, part, title: for the report; None where unknown.
+        genre, part, title: for the report and for splits; None where unknown.
+        attributes: what further columns say, as pairs of column and value; a column without a value is left out.
+        ratings: each rater's annotation, shape (n_raters, n_targets), where single ratings are known.
     """
 
     id: str
@@ -42,6 +48,18 @@ class Song:
     genre: str | None = None
     part: str | None = None
     title: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+    ratings: tuple[tuple[float, ...], ...] | None = field(default=None, repr=False)
+
+    def value(self, column: str) -> str | None:
+        """What a column says about this song: artist, genre, part, title, or one of `attributes`; None for nothing.
+
+        Names are matched whatever their case, unless two columns differ in nothing else.
+        """
+        said = dict(self.attributes) | {name: value for name in CREDITS if (value := getattr(self, name)) is not None}
+        if column in said:
+            return said[column]
+        return next((value for name, value in said.items() if name.casefold() == column.casefold()), None)
 
 
 @dataclass(frozen=True)
@@ -56,6 +74,8 @@ class Dataset:
         notes: what a reader of a result must know about the labels and the songs, one sentence each.
         synthetic: True where music and ratings were generated.
         ceiling: the highest R2 that a perfect model could reach, per target; None where unknown.
+        ceiling_method: how it was found: "rater deviations", "split-half", or "construction" for generated labels.
+        ceiling_interval: its 95 % interval per target, where one is known.
         labels: which version of the annotations this is, where a data set has several ("corrected", "raw").
     """
 
@@ -67,6 +87,8 @@ class Dataset:
     synthetic: bool = False
     ceiling: tuple[float, ...] | None = None
     labels: str | None = None
+    ceiling_method: str | None = None
+    ceiling_interval: tuple[tuple[float, float], ...] | None = None
 
     def __post_init__(self) -> None:
         repeated = _repeated(song.id for song in self.songs)
@@ -95,14 +117,43 @@ class Dataset:
         """Annotations, shape (n_songs, n_targets), on the data set's scale."""
         return np.array([song.targets for song in self.songs], dtype=np.float64).reshape(-1, len(self.target_names))
 
+    def columns(self) -> dict[str, Counter[str]]:
+        """How often each value occurs, for every column that songs can share: artist, genre, part, attributes."""
+        found: dict[str, Counter[str]] = {}
+        for song in self.songs:
+            credits = [(name, value) for name in CREDITS[:3] if (value := getattr(song, name)) is not None]
+            for column, value in (*credits, *song.attributes):
+                found.setdefault(column, Counter())[value] += 1
+        return dict(sorted(found.items(), key=lambda item: (item[0] not in CREDITS, item[0])))
+
     def select(self, ids: Iterable[str]) -> Dataset:
-        """The data set reduced to `ids`, in the data set's own order."""
+        """The data set reduced to `ids`, in the data set's own order, with the ceiling of these songs.
+
+        A ceiling that does not come from raters is kept where the songs' raters are unknown.
+        """
         keep = set(ids)
-        return replace(self, songs=tuple(song for song in self.songs if song.id in keep))
+        chosen = replace(self, songs=tuple(song for song in self.songs if song.id in keep))
+        if len(chosen) == len(self):
+            return chosen
+        rated = chosen.with_ceiling()
+        return chosen if rated.ceiling is None and self.ceiling_method not in (DEVIATIONS, SPLIT_HALF) else rated
+
+    def with_ceiling(self) -> Dataset:
+        """The same songs with the ceiling that their raters give; None where the raters are unknown."""
+        found = next(iter(estimates(self.songs)), None)
+        if found is None:
+            return replace(self, ceiling=None, ceiling_method=None, ceiling_interval=None)
+        intervals = tuple(one.interval for one in found.targets if one.interval is not None)
+        return replace(
+            self,
+            ceiling=tuple(one.r2 for one in found.targets),
+            ceiling_method=found.method,
+            ceiling_interval=intervals if len(intervals) == len(found.targets) else None,
+        )
 
     def fingerprint(self) -> str:
-        """Hash of ids, labels, scale and groups: what gives the same hash gives the same splits and scores."""
-        rows = [[song.id, song.targets, song.artist, song.genre] for song in self.songs]
+        """Hash of ids, labels, scale and all that splits follow: the same hash gives the same splits and scores."""
+        rows = [[song.id, song.targets, song.artist, song.genre, song.part, song.attributes] for song in self.songs]
         text = json.dumps([self.name, self.target_names, self.scale, rows], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

@@ -19,7 +19,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,17 @@ from typing import Any
 import numpy as np
 
 from affekt.data.base import VALENCE_AROUSAL, Dataset, Song, named
-from affekt.data.ceiling import noise_ceiling
+from affekt.data.ceiling import CONSTRUCTION
 from affekt.data.exchange import LAST_EXCHANGED_ID, Exchange, check_exchange
-from affekt.data.metadata import Credits, read_metadata, read_tags, unify_artists
+from affekt.data.metadata import (
+    OFFICIAL_COLUMN,
+    Credits,
+    read_metadata,
+    read_official_sets,
+    read_tags,
+    unify_artists,
+)
+from affekt.data.ratings import RATING_NAMES, Ratings, match_ratings, read_ratings
 from affekt.data.tables import Mistakes, Row, Table, read_number, read_table
 from affekt.errors import DataError, MissingExtraError
 
@@ -41,6 +49,8 @@ N_SONGS = 1802
 AUDIO_SUFFIXES = (".mp3", ".wav", ".flac", ".ogg")  # in the order of preference
 STATIC_NAMES = ("static_annotations_averaged_songs_1_2000.csv", "static_annotations_averaged_songs_2000_2058.csv")
 SYNTHETIC_NAME = "SYNTHETIC.json"
+#: emoMusic's own metadata, which marks the official split of the 2013 part.
+SONGS_INFO_NAME = "songs_info.csv"
 
 _LAST_2014_ID = 2000
 _COLUMNS = ("song_id", "valence_mean", "valence_std", "arousal_mean", "arousal_std")
@@ -54,9 +64,10 @@ class DeamFiles:
         root: the folder they were looked for in.
         static: the files of mean annotations per song.
         dynamic: the valence file and the arousal file of annotations over time, or None where one is missing.
-        metadata: metadata_<year>.csv.
+        metadata: metadata_<year>.csv, and emoMusic's songs_info.csv behind them.
         audio: audio file by song id.
         synthetic: the mark of a generated copy.
+        ratings: the files of single ratings per song.
     """
 
     root: Path
@@ -65,6 +76,7 @@ class DeamFiles:
     metadata: tuple[Path, ...]
     audio: dict[str, Path]
     synthetic: Path | None
+    ratings: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +112,16 @@ class DeamCopy:
             if known.artist is None:
                 found[song_id] = known.filled(read_tags(path))
         return unify_artists(found)
+
+    @cached_property
+    def official_sets(self) -> dict[str, str]:
+        """Set of MediaEval 2013, "development" or "evaluation", by song id, where the copy tells."""
+        return read_official_sets(self.files.metadata)
+
+    @cached_property
+    def ratings(self) -> dict[int, np.ndarray]:
+        """Single ratings by song id, as the files name them; empty where the copy has none."""
+        return read_ratings(self.files.ratings)
 
 
 def load_deam(
@@ -149,17 +171,21 @@ def build_dataset(copy: DeamCopy, labels: str = "corrected", targets: Sequence[s
     mean = np.where(swapped[:, None], copy.mean[:, ::-1], copy.mean)  # (n_songs, 2)
     std = np.where(swapped[:, None], copy.std[:, ::-1], copy.std)  # (n_songs, 2)
     columns = [VALENCE_AROUSAL.index(name) for name in names]
-    songs = tuple(_song(copy, int(song_id), mean[i, columns], std[i, columns]) for i, song_id in enumerate(copy.ids))
-    return Dataset(
+    ratings = match_ratings(copy.ratings, dict(zip(copy.ids.tolist(), mean, strict=True)))
+    songs = tuple(
+        _song(copy, int(song_id), mean[i, columns], std[i, columns], ratings.by_song.get(int(song_id)), columns)
+        for i, song_id in enumerate(copy.ids)
+    )
+    dataset = Dataset(
         name="deam",
         songs=songs,
         target_names=names,
         scale=SCALE,
-        notes=tuple(_notes(copy, labels, int(swapped.sum()), songs)),
+        notes=tuple(_notes(copy, labels, int(swapped.sum()), songs, ratings)),
         synthetic=bool(copy.synthetic),
-        ceiling=_ceiling(copy, songs, columns),
         labels=labels,
     )
+    return _constructed(dataset, copy, columns) or dataset.with_ceiling()
 
 
 def part_of(song_id: int) -> str:
@@ -198,8 +224,9 @@ def find_files(root: Path) -> DeamFiles:
             f"Unpack DEAM_Annotations.zip there, or download the whole from {KAGGLE_PAGE}."
         )
     dynamic = (one["valence.csv"], one["arousal.csv"]) if {"valence.csv", "arousal.csv"} <= one.keys() else None
-    metadata = tuple(one[name] for name in sorted(one) if name.startswith("metadata_"))
-    return DeamFiles(root, static, dynamic, metadata, _audio(one), one.get(SYNTHETIC_NAME.lower()))
+    metadata = tuple(one[name] for name in sorted(one) if name.startswith("metadata_") or name == SONGS_INFO_NAME)
+    ratings = tuple(one[name] for name in RATING_NAMES if name in one)
+    return DeamFiles(root, static, dynamic, metadata, _audio(one), one.get(SYNTHETIC_NAME.lower()), ratings)
 
 
 def _walk(root: Path) -> Iterable[Path]:
@@ -221,7 +248,9 @@ def _is_wanted(name: str) -> bool:
         return stem.isascii() and stem.isdigit()
     if suffix == ".csv" and stem.startswith("metadata_"):
         return stem.removeprefix("metadata_").isdigit()
-    return name in (*STATIC_NAMES, "valence.csv", "arousal.csv", SYNTHETIC_NAME.lower())
+    return name in (
+        *STATIC_NAMES, *RATING_NAMES, "valence.csv", "arousal.csv", SONGS_INFO_NAME, SYNTHETIC_NAME.lower(),
+    )  # fmt: skip
 
 
 def _only(paths: list[Path], mistakes: Mistakes) -> Path:
@@ -359,34 +388,43 @@ def _songs_to_exchange(copy: DeamCopy, labels: str) -> np.ndarray:
     return early
 
 
-def _song(copy: DeamCopy, song_id: int, mean: np.ndarray, std: np.ndarray) -> Song:
+def _song(
+    copy: DeamCopy,
+    song_id: int,
+    mean: np.ndarray,
+    std: np.ndarray,
+    ratings: np.ndarray | None,
+    columns: Sequence[int],
+) -> Song:
     name = str(song_id)
     credits = copy.credits.get(name, Credits())
     # The published minimum, which the numbers bear out: 99 % of the labels are means of exactly ten whole ratings.
-    n_raters = 10 if song_id <= _LAST_2014_ID else 5
+    n_raters = copy.synthetic.get("n_raters", 10 if song_id <= _LAST_2014_ID else 5)
+    official = copy.official_sets.get(name)
     return Song(
         id=name,
         audio_path=copy.files.audio.get(name),
         targets=tuple(mean.tolist()),
         target_std=tuple(std.tolist()),
-        n_raters=int(copy.synthetic.get("n_raters", n_raters)),
+        n_raters=int(n_raters if ratings is None else len(ratings)),
         artist=credits.artist,
         genre=credits.genre,
         part=None if copy.synthetic else part_of(song_id),
         title=credits.title,
+        attributes=((OFFICIAL_COLUMN, official),) if official else (),
+        ratings=None if ratings is None else tuple(map(tuple, ratings[:, columns].tolist())),
     )
 
 
-def _ceiling(copy: DeamCopy, songs: Sequence[Song], columns: Sequence[int]) -> tuple[float, ...] | None:
-    """R2 that a perfect model could reach: known by construction for generated labels, else from the raters."""
+def _constructed(dataset: Dataset, copy: DeamCopy, columns: Sequence[int]) -> Dataset | None:
+    """The data set with the ceiling that the generator of its labels knows; None for labels of unknown truth."""
     given = copy.synthetic.get("ceiling")
-    if given is not None:
-        return tuple(float(given[column]) for column in columns)
-    found = noise_ceiling(songs)
-    return None if found is None else tuple(one.r2 for one in found)
+    if given is None:
+        return None
+    return replace(dataset, ceiling=tuple(float(given[i]) for i in columns), ceiling_method=CONSTRUCTION)
 
 
-def _notes(copy: DeamCopy, labels: str, n_exchanged: int, songs: Sequence[Song]) -> Iterable[str]:
+def _notes(copy: DeamCopy, labels: str, n_exchanged: int, songs: Sequence[Song], ratings: Ratings) -> Iterable[str]:
     if copy.synthetic:
         yield str(copy.synthetic.get("note") or "Synthetic music with simulated ratings.")
     yield _labels_note(copy, labels, n_exchanged)
@@ -400,6 +438,8 @@ def _notes(copy: DeamCopy, labels: str, n_exchanged: int, songs: Sequence[Song])
     unknown = sum(song.artist is None for song in songs)
     if unknown:
         yield f"The artist of {unknown} of {len(songs)} songs is unknown; each of them counts as an artist of its own."
+    if ratings.n_unmatched:
+        yield f"Single ratings of {ratings.n_unmatched} songs are left aside: they do not average to their labels."
 
 
 def _labels_note(copy: DeamCopy, labels: str, n_exchanged: int) -> str:

@@ -4,8 +4,9 @@
     root/audio/001.mp3      audio/001.mp3,6.1,3.4,...
 
 `file_name` is relative to the root, one line for each song. Every other column is a target, if asked for, or says
-something about the song: artist, title, genre, part. Names of columns are matched whatever their case; spaces around
-names and values carry no meaning.
+something about the song: artist, title, genre, part, or an attribute under its own name. How much raters disagreed
+stands in `<target>_std` (standard deviation of a song's ratings, divisor n) and `n_raters`; both together give the
+ceiling. Names of columns are matched whatever their case; spaces around names and values carry no meaning.
 """
 
 from __future__ import annotations
@@ -17,22 +18,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
-from affekt.data.base import VALENCE_AROUSAL, Dataset, Song, named
+from affekt.data.base import CREDITS, VALENCE_AROUSAL, Dataset, Song, named
 from affekt.data.metadata import Credits, unify_artists
 from affekt.data.tables import Mistakes, Row, Table, parse_number, read_number, read_table
 from affekt.errors import DataError
 
 METADATA_NAME = "metadata.csv"
 DEFAULT_SCALE = (1.0, 9.0)
+RATERS_NAME = "n_raters"
+_STD_SUFFIX = "_std"
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """One song as its line has it: the line, the path relative to the root, and the annotations."""
+    """One song as its line has it: the line, the path relative to the root, the annotations, and their raters."""
 
     row: Row
     name: str
     values: tuple[float, ...]
+    std: tuple[float, ...] | None = None
+    n_raters: int | None = None
 
 
 def load_folder(
@@ -69,15 +74,20 @@ def load_folder(
     columns = _target_columns(table, targets)
     if scale is not None:
         _check_scale(scale)
-    entries, unlabelled = _read_entries(table, file_column, columns, scale, mistakes)
+    spread = _spread_columns(table, columns)
+    entries, unlabelled = _read_entries(table, file_column, columns, spread, scale, mistakes)
     mistakes.raise_any()
     if not entries:
         raise DataError(f"{table.path}: no song has all of {', '.join(columns)}. At least one line is needed.")
     names = tuple(columns)
     used_scale = scale or _natural_scale(entries)
-    songs = _songs(base, table, entries, group)
-    notes = _notes(songs, entries, unlabelled, used_scale, scale is None)
-    return Dataset("folder", songs, _public_names(names), used_scale, tuple(notes))
+    said = _attribute_columns(table, [file_column, *columns, *spread], group)
+    songs = _songs(base, table, entries, group, said)
+    notes = [
+        *_notes(songs, entries, unlabelled, used_scale, scale is None),
+        *_spread_notes(songs, columns, spread),
+    ]
+    return Dataset("folder", songs, _public_names(names), used_scale, tuple(notes)).with_ceiling()
 
 
 def _find_table(root: Path) -> Path:
@@ -160,6 +170,19 @@ def _public_names(columns: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name.casefold() if name.casefold() in VALENCE_AROUSAL else name for name in columns)
 
 
+def _spread_columns(table: Table, columns: Sequence[str]) -> list[str]:
+    """The columns that are there of `n_raters` and the targets' standard deviations, in this order."""
+    names = [RATERS_NAME, *(f"{column}{_STD_SUFFIX}" for column in columns)]
+    return [found for name in names if (found := _find_column(table, name)) is not None and found not in columns]
+
+
+def _attribute_columns(table: Table, taken: Sequence[str], group: str | None) -> list[str]:
+    """Columns that say something further about a song: all that are no target, no spread and no credit."""
+    spreads = {f"{column}{_STD_SUFFIX}".casefold() for column in table.columns if column}
+    own = {*CREDITS, (group or "").casefold(), RATERS_NAME, *spreads}
+    return [column for column in table.columns if column and column not in taken and column.casefold() not in own]
+
+
 def _check_scale(scale: tuple[float, float]) -> None:
     low, high = scale
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
@@ -167,7 +190,12 @@ def _check_scale(scale: tuple[float, float]) -> None:
 
 
 def _read_entries(
-    table: Table, file_column: str, columns: list[str], scale: tuple[float, float] | None, mistakes: Mistakes
+    table: Table,
+    file_column: str,
+    columns: list[str],
+    spread: list[str],
+    scale: tuple[float, float] | None,
+    mistakes: Mistakes,
 ) -> tuple[list[_Entry], list[str]]:
     """The songs that have all targets, and the file names of those that do not."""
     low, high = scale or (-math.inf, math.inf)
@@ -179,8 +207,28 @@ def _read_entries(
         if len(values) < len(columns):
             unlabelled.append(name)
         else:
-            entries.append(_Entry(row, name, tuple(values)))
+            std, n_raters = _read_spread(table, row, columns, spread, high - low, mistakes)
+            entries.append(_Entry(row, name, tuple(values), std, n_raters))
     return entries, unlabelled
+
+
+def _read_spread(
+    table: Table, row: Row, columns: Sequence[str], spread: Sequence[str], widest: float, mistakes: Mistakes
+) -> tuple[tuple[float, ...] | None, int | None]:
+    """Standard deviation of each target and the number of raters of one song; None for what its line leaves open."""
+    stds, n_raters = [], None
+    for column in spread:
+        if not row.cells[column]:
+            continue
+        if column.casefold() != RATERS_NAME:
+            stds.append(read_number(table, row, column, 0.0, widest, mistakes))
+        elif row.cells[column].isascii() and row.cells[column].isdigit() and int(row.cells[column]) > 0:
+            n_raters = int(row.cells[column])
+        else:
+            mistakes.add(
+                table.path.name, row.line, f'{column} = "{row.cells[column][:40]}"; allowed: a whole number from 1'
+            )
+    return (tuple(stds) if stds and len(stds) == len(columns) else None), n_raters
 
 
 def _read_name(table: Table, row: Row, column: str, lines: dict[str, int], mistakes: Mistakes) -> str:
@@ -210,14 +258,16 @@ def _natural_scale(entries: Sequence[_Entry]) -> tuple[float, float]:
     return bottom, max(float(math.ceil(high)), bottom + 1)
 
 
-def _songs(root: Path, table: Table, entries: Sequence[_Entry], group: str | None) -> tuple[Song, ...]:
+def _songs(
+    root: Path, table: Table, entries: Sequence[_Entry], group: str | None, attributes: Sequence[str]
+) -> tuple[Song, ...]:
     optional = {name: _find_column(table, name) for name in ("artist", "title", "genre", "part")}
     if group is not None:
         optional["artist"] = _column(table, group)
 
     def cell(entry: _Entry, name: str) -> str | None:
         column = optional[name]
-        return (" ".join(entry.row.cells[column].split()) or None) if column else None
+        return (_tidy(entry.row.cells[column]) or None) if column else None
 
     ids = _ids([entry.name for entry in entries])
     credits = {song_id: Credits(cell(entry, "artist")) for song_id, entry in zip(ids, entries, strict=True)}
@@ -228,13 +278,20 @@ def _songs(root: Path, table: Table, entries: Sequence[_Entry], group: str | Non
             id=song_id,
             audio_path=_file(root / entry.name),
             targets=entry.values,
+            target_std=entry.std,
+            n_raters=entry.n_raters,
             artist=credits[song_id].artist,
             genre=cell(entry, "genre"),
             part=cell(entry, "part"),
             title=cell(entry, "title"),
+            attributes=tuple((name, text) for name in attributes if (text := _tidy(entry.row.cells[name]))),
         )
         for song_id, entry in zip(ids, entries, strict=True)
     )
+
+
+def _tidy(cell: str) -> str:
+    return " ".join(cell.split())
 
 
 def _file(path: Path) -> Path | None:
@@ -270,3 +327,11 @@ def _notes(
     if silent:
         notes.append(f"{len(silent)} of {len(songs)} songs have labels and no audio file: {named(silent)}.")
     return notes
+
+
+def _spread_notes(songs: Sequence[Song], columns: Sequence[str], spread: Sequence[str]) -> list[str]:
+    """Why there is no ceiling although some of the columns for one are there."""
+    if not spread or any(song.target_std is not None and song.n_raters for song in songs):
+        return []
+    needed = ", ".join([RATERS_NAME, *(f"{column}{_STD_SUFFIX}" for column in columns)])
+    return [f"No noise ceiling: it needs all of {needed} in a song's line; found the columns {', '.join(spread)}."]

@@ -9,6 +9,7 @@ from typing import Any
 from affekt.data import load_dataset
 from affekt.data.audit import DeamAudit, audit_deam
 from affekt.data.base import Dataset, named
+from affekt.data.ceiling import estimates
 from affekt.registry import DATASETS
 
 
@@ -18,6 +19,9 @@ class Overview:
 
     Attributes:
         targets: per target: lowest, mean and highest annotation.
+        ceilings: how it was found ("split-half", "rater deviations", "construction") to the highest R2 per target, the
+            one that a result is held against first.
+        columns: number of different values in each column that songs can share.
         without_audio: ids of songs with labels and no file.
     """
 
@@ -27,7 +31,8 @@ class Overview:
     n_artists: int
     targets: dict[str, tuple[float, float, float]]
     scale: tuple[float, float]
-    ceiling: tuple[float, ...] | None
+    ceilings: dict[str, tuple[float, ...]]
+    columns: dict[str, int]
     notes: tuple[str, ...]
     without_audio: tuple[str, ...]
 
@@ -42,9 +47,12 @@ class Overview:
             f"  {target}: {low:.2f} to {high:.2f}, mean {mean:.2f}"
             for target, (low, mean, high) in self.targets.items()
         ]
-        if self.ceiling:
-            best = ", ".join(f"{target} {value:.2f}" for target, value in zip(self.targets, self.ceiling, strict=True))
-            lines.append(f"  highest R2 a perfect model could reach, given the raters: {best}")
+        for method, ceiling in self.ceilings.items():
+            best = ", ".join(f"{target} {value:.2f}" for target, value in zip(self.targets, ceiling, strict=True))
+            lines.append(f"  highest R2 a perfect model could reach, from {method}: {best}")
+        if self.columns:
+            told = ", ".join(f"{column} ({n} different)" for column, n in self.columns.items())
+            lines.append(f"  columns: {told}")
         if self.without_audio:
             lines.append(f"  labels without audio: {named(self.without_audio)}")
         return [*lines, *(f"  {note}" for note in self.notes)]
@@ -77,7 +85,14 @@ def overview(dataset: Dataset) -> Overview:
             for target, column in zip(dataset.target_names, columns, strict=True)
         },
         scale=dataset.scale,
-        ceiling=dataset.ceiling,
+        ceilings=_ceilings(dataset),
+        columns={column: len(values) for column, values in dataset.columns().items()},
         notes=dataset.notes,
         without_audio=tuple(song.id for song in dataset.without_audio),
     )
+
+
+def _ceilings(dataset: Dataset) -> dict[str, tuple[float, ...]]:
+    first = {dataset.ceiling_method or "what was given": dataset.ceiling} if dataset.ceiling else {}
+    found = {one.method: tuple(target.r2 for target in one.targets) for one in estimates(dataset.songs)}
+    return {**first, **{method: ceiling for method, ceiling in found.items() if method not in first}}

@@ -40,6 +40,9 @@ _ID = ("song_id", "songid", "id", "track_id")
 _ARTIST = ("artist", "artist_name")
 _TITLE = ("title", "song title", "track", "song")
 _GENRE = ("genre", "genres")
+#: Column of emoMusic's songs_info.csv that names the official split, and what stands in it.
+OFFICIAL_COLUMN = "Mediaeval 2013 set"
+OFFICIAL_SETS = ("development", "evaluation")
 
 # The genres of the three years. In a row whose cells slipped, nothing else is taken for a genre.
 _GENRES = (
@@ -67,6 +70,24 @@ def read_metadata(paths: Sequence[Path]) -> dict[str, Credits]:
         for song_id, one in _read_file(path).items():
             found[song_id] = found[song_id].filled(one) if song_id in found else one
     return unify_artists(found)
+
+
+def read_official_sets(paths: Sequence[Path]) -> dict[str, str]:
+    """Which set of MediaEval 2013 each song belongs to, by song id, from the files that have such a column."""
+    found: dict[str, str] = {}
+    for path in paths:
+        rows = _rows(path)
+        header = [" ".join(name.split()).casefold() for name in rows[0]] if rows else []
+        at = next((header.index(name) for name in _ID if name in header), None)
+        if at is None or OFFICIAL_COLUMN.casefold() not in header:
+            continue
+        for cells in rows[1:]:
+            # The column stands behind names that may have spilled over, so the row is asked as a whole, from its end.
+            marks = [cell.strip().casefold() for cell in reversed(cells) if cell.strip().casefold() in OFFICIAL_SETS]
+            song_id = cells[at].strip() if len(cells) > at else ""
+            if marks and song_id.isascii() and song_id.isdigit():
+                found[str(int(song_id))] = marks[0]
+    return found
 
 
 def read_tags(path: Path) -> Credits:

@@ -3,23 +3,33 @@
 A split is drawn from song ids, groups, labels and a seed alone, so two runs that name the same split score the same
 songs. Groups (artists) never stand on both sides; folds are stratified on the quadrant as far as groups allow. A song
 without a group is a group of its own. `verify` checks all of this again in every run.
+
+Some kinds test the same songs whatever the seed (`Split.fixed_test`): the seed then draws the validation songs alone,
+and scores of several seeds are not scores of several test sets.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from affekt.data.base import Dataset, named
+from affekt.data.base import CREDITS, Dataset, named
+from affekt.data.partition import cut, group_labels, quadrant_labels
+from affekt.data.transfer import Plan, leave_one_out, long, official_2013
+from affekt.digest import digest
 from affekt.errors import ConfigError, LeakageError
 
-Kind = Literal["kfold", "holdout", "seed"]
+Kind = Literal["kfold", "holdout", "seed", "leave-one-out", "official-2013", "long"]
 #: Seed of the founding split, which every run of that split shares.
 FOUNDING_SEED = 42
+#: Share of the songs outside the test fold that choose the epoch, unless asked otherwise.
+VALIDATION = 0.1
+_SIDES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -36,16 +46,29 @@ class Split:
     """A named division of a data set.
 
     Attributes:
-        name: kind, settings and seed in one word.
+        name: kind, settings and seed in one word; another rule has another name.
         rule: how it was drawn, in words.
-        group: what never stands on both sides: "artist", "genre", or None.
-        folds: one for "holdout" and "seed", several for "kfold"; every song is tested at most once.
+        group: what never stands on both sides: a column such as "artist", or None.
+        folds: one for kinds that test once, several for "kfold" and "leave-one-out"; every song is tested at most once.
+        fixed_test: whether every seed tests the same songs, so that seeds must not be counted as further test sets.
+        values: of "leave-one-out": what was left out in each fold; empty for other kinds.
     """
 
     name: str
     rule: str
     group: str | None
     folds: tuple[Fold, ...]
+    fixed_test: bool = False
+    values: tuple[str, ...] = ()
+
+    @property
+    def tested(self) -> tuple[str, ...]:
+        """Ids of all songs that are scored."""
+        return tuple(song for fold in self.folds for song in fold.test)
+
+    def fingerprint(self) -> str:
+        """Hash of the song ids of all folds: the same hash trains, validates and tests on the same songs."""
+        return digest([asdict(fold) for fold in self.folds])
 
     def as_dict(self) -> dict[str, Any]:
         """For `split.json`."""
@@ -53,39 +76,48 @@ class Split:
 
 
 def draw_split(
-    dataset: Dataset, kind: Kind, seed: int, n_folds: int = 5, group: str | None = "artist", validation: float = 0.1
+    dataset: Dataset,
+    kind: Kind,
+    seed: int,
+    n_folds: int = 5,
+    group: str | None = "artist",
+    validation: float = VALIDATION,
+    by: str | None = None,
 ) -> Split:
     """Draw a split.
 
     Args:
         dataset: exactly the songs that will be scored.
-        kind: "kfold" (grouped, stratified), "holdout" (80/10/10, grouped, stratified), or "seed" (the founding one:
-            80/10/10, stratified on the first target at or above the scale's centre, seed 42, not grouped).
-        seed: of the draw; "seed" ignores it.
+        kind: what to draw.
+            "kfold": grouped, stratified; every song is tested once.
+            "holdout": 80/10/10, grouped, stratified.
+            "seed": the founding one: 80/10/10, stratified on the first target at or above the scale's centre, seed 42,
+            not grouped.
+            "leave-one-out": one fold for each value of the column `by`.
+            "official-2013": emoMusic's development and evaluation set, not grouped.
+            "long": trained on DEAM's clips, tested on its 58 whole songs.
+        seed: of the draw; "seed" ignores it, kinds with fixed test songs draw only their validation songs from it.
         n_folds: of "kfold".
-        group: attribute of `Song` that must not be shared, or None.
+        group: column whose values must not be shared by two sides, or None.
         validation: share of the songs outside the test fold that choose the epoch.
+        by: of "leave-one-out": genre, part, artist, or any other column of the data set.
 
     Raises:
-        ConfigError: too few songs or groups for the number of folds.
+        ConfigError: too few songs or groups for the number of folds; no such column; or songs that cannot be divided
+            in this way, with the kinds that the data set does serve.
     """
-    ids = np.array(dataset.ids)
+    _check(dataset, kind, group, by)
     if kind == "seed":
-        return _founding(dataset, ids)
-    groups = group_labels(dataset, group)
-    strata = quadrant_labels(dataset)
-    n_parts = n_folds if kind == "kfold" else 10
-    rng = np.random.default_rng([seed, n_parts])
-    parts = _parts(strata, groups, n_parts, rng, dataset.name)
-    n_validation = max(2, round(1 / validation))
-    if kind == "holdout":
-        rest = np.flatnonzero(~np.isin(np.arange(len(ids)), [*parts[0], *parts[1]]))
-        folds = [_fold(ids, rest, parts[1], parts[0])]
+        return _founding(dataset)
+    if kind == "leave-one-out":
+        split = _planned(dataset, leave_one_out(dataset, by, group), group, group, validation, seed)
+    elif kind == "official-2013":
+        split = _planned(dataset, official_2013(dataset), None, "artist", validation, seed)
+    elif kind == "long":
+        split = _planned(dataset, long(dataset, group), group, group, validation, seed)
     else:
-        folds = [_inner(ids, strata, groups, part, n_validation, rng, dataset.name) for part in parts]
-    name = f"{kind}{n_folds if kind == 'kfold' else ''}-{group or 'ungrouped'}-seed{seed}"
-    words = f"{kind}, {len(folds)} fold(s), grouped by {group or 'nothing'}, stratified on the quadrant, seed {seed}"
-    return Split(name, words, group, tuple(folds))
+        split = _drawn(dataset, kind, seed, n_folds, group, validation)
+    return replace(split, name=_name(kind, n_folds, split.group, validation, by, seed))
 
 
 def verify(split: Split, dataset: Dataset) -> None:
@@ -109,25 +141,95 @@ def verify(split: Split, dataset: Dataset) -> None:
         tested.update(fold.test)
 
 
-def group_labels(dataset: Dataset, group: str | None) -> np.ndarray:
-    """An integer a song; songs that share the attribute share the integer, others have one of their own."""
-    known: dict[str, int] = {}
-    labels = []
-    for song in dataset.songs:
-        value = getattr(song, group, None) if group else None
-        labels.append(known.setdefault(f"{group}={value}" if value else f"song={song.id}", len(known)))
-    return np.array(labels)
+def read_split(path: Path, dataset: Dataset, seed: int = 0) -> Split:
+    """Read a split that an earlier run, or anybody, wrote down.
+
+    Args:
+        path: a JSON file: one split as `Split.as_dict` gives it (name, group and folds are needed), or a run's
+            `split.json`, which holds one for each seed.
+        dataset: the songs that can be scored; those that the split does not name take no part.
+        seed: which one of a run's splits; a file with a single split has the same for every seed.
+
+    Raises:
+        ConfigError: the file is missing or no split, holds none for this seed, or names songs that `dataset` lacks.
+        LeakageError: a song or group stands on two sides.
+    """
+    found = _read_json(path)
+    single = "folds" in found
+    if not single and str(seed) not in found:
+        raise ConfigError(
+            f"{path}: no split for seed {seed}. Found: {', '.join(found) or 'nothing'}. Take these as `seeds`."
+        )
+    split = _parsed(path, found if single else found[str(seed)], fixed_test=single)
+    missing = sorted({i for fold in split.folds for side in _SIDES for i in getattr(fold, side)} - set(dataset.ids))
+    if missing:
+        raise ConfigError(
+            f"{path}: {len(missing)} songs of the split cannot be used here: {named(missing)}. Use the same data set "
+            "and encoders that serve the same songs, or draw a split of your own."
+        )
+    verify(split, dataset)
+    return split
 
 
-def quadrant_labels(dataset: Dataset) -> np.ndarray:
-    """Which side of the scale's centre the first two targets are on, as one integer a song."""
-    above = dataset.targets()[:, :2] >= np.mean(dataset.scale)
-    return above @ (1 << np.arange(above.shape[1]))
+def _check(dataset: Dataset, kind: str, group: str | None, by: str | None) -> None:
+    columns = list(dict.fromkeys([*CREDITS[:3], *dataset.columns()]))
+    if group is not None and group.casefold() not in [column.casefold() for column in columns]:
+        raise ConfigError(f"{dataset.name}: split.group = {group}; no such column. Found: {', '.join(columns)}.")
+    if kind not in get_args(Kind):
+        raise ConfigError(f'split.kind = "{kind}"; allowed: {", ".join(get_args(Kind))}.')
+    if by is not None and kind != "leave-one-out":
+        raise ConfigError(f'split.by = {by}: belongs to kind "leave-one-out"; this split is "{kind}".')
 
 
-def _founding(dataset: Dataset, ids: np.ndarray) -> Split:
+def _name(kind: str, n_folds: int, group: str | None, validation: float, by: str | None, seed: int) -> str:
+    """One word for a rule; the usual share of validation songs goes without saying."""
+    size = f"{n_folds}" if kind == "kfold" else ""
+    column = f"-by-{'_'.join(by.split()).casefold()}" if by else ""
+    grouped = "" if kind == "official-2013" else f"-{group or 'ungrouped'}"
+    share = f"-validation{validation:g}" if validation != VALIDATION else ""
+    return f"{kind}{size}{column}{grouped}{share}-seed{seed}"
+
+
+def _drawn(dataset: Dataset, kind: str, seed: int, n_folds: int, group: str | None, validation: float) -> Split:
+    """Test songs drawn by the seed: kfold and holdout."""
+    ids, groups, strata = _ids(dataset), group_labels(dataset, group), quadrant_labels(dataset)
+    n_parts = n_folds if kind == "kfold" else 10
+    rng = np.random.default_rng([seed, n_parts])
+    parts = cut(strata, groups, n_parts, rng, dataset.name)
+    if kind == "holdout":
+        rest = np.setdiff1d(np.arange(len(ids)), np.concatenate(parts[:2]))
+        folds = [_fold(ids, rest, parts[1], parts[0])]
+    else:
+        rests = [np.setdiff1d(np.arange(len(ids)), part) for part in parts]
+        folds = [
+            _inner(dataset, strata, groups, part, rest, validation, rng)
+            for part, rest in zip(parts, rests, strict=True)
+        ]
+    words = f"{kind}, {len(folds)} fold(s), grouped by {group or 'nothing'}, stratified on the quadrant, seed {seed}"
+    return Split(kind, words, group, tuple(folds))
+
+
+def _planned(
+    dataset: Dataset, plan: Plan, group: str | None, inner_group: str | None, validation: float, seed: int
+) -> Split:
+    """Test songs that the data set names; the seed draws the validation songs, `inner_group` kept whole."""
+    groups, strata = group_labels(dataset, inner_group), quadrant_labels(dataset)
+    rng = np.random.default_rng([seed, len(plan.tests)])
+    folds = [
+        _inner(dataset, strata, groups, test, rest, validation, rng)
+        for test, rest in zip(plan.tests, plan.rests, strict=True)
+    ]
+    words = (
+        f"{plan.words}. Test songs are the same for every seed; {validation:.0%} of the others are validation songs, "
+        f"grouped by {inner_group or 'nothing'}, stratified on the quadrant, seed {seed}"
+    )
+    return Split("", words, group, tuple(folds), fixed_test=True, values=plan.values)
+
+
+def _founding(dataset: Dataset) -> Split:
     from sklearn.model_selection import train_test_split
 
+    ids = _ids(dataset)
     strata = dataset.targets()[:, 0] >= np.mean(dataset.scale)
     if min(strata.sum(), (~strata).sum()) < 10:
         raise ConfigError(
@@ -137,56 +239,32 @@ def _founding(dataset: Dataset, ids: np.ndarray) -> Split:
     rest, test = train_test_split(np.arange(len(ids)), test_size=0.1, stratify=strata, random_state=FOUNDING_SEED)
     train, validation = train_test_split(rest, test_size=1 / 9, stratify=strata[rest], random_state=FOUNDING_SEED)
     rule = f"80/10/10, stratified on the first target at or above the centre, not grouped, seed {FOUNDING_SEED}"
-    return Split("seed", rule, None, (_fold(ids, train, validation, test),))
-
-
-def _parts(
-    strata: np.ndarray, groups: np.ndarray, n_parts: int, rng: np.random.Generator, name: str
-) -> list[np.ndarray]:
-    """Indices cut into `n_parts`, groups kept whole, strata balanced where they are large enough."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    n_groups = len(np.unique(groups))
-    if n_groups < n_parts:
-        raise ConfigError(
-            f"{name}: {n_parts} parts asked for, but there are only {n_groups} groups among {len(groups)} songs. "
-            "Use split.kind = kfold with fewer split.folds, or split.group = null if sharing an artist is acceptable."
-        )
-    counts = np.bincount(strata)
-    usable = np.where(counts[strata] >= n_parts, strata, -1)  # rare quadrants share one stratum
-    if (usable == -1).sum() < n_parts or len(np.unique(usable)) == 1:
-        usable = np.where(usable == -1, strata[np.argmax(counts[strata])], usable)
-    folder = StratifiedGroupKFold(n_parts, shuffle=True, random_state=int(rng.integers(2**31)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # small strata are handled above
-        parts = [test for _, test in folder.split(np.zeros(len(groups)), usable, groups)]
-    return parts if all(len(part) for part in parts) else _unstratified(groups, n_parts, rng)
-
-
-def _unstratified(groups: np.ndarray, n_parts: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Whole groups dealt out at random, as many to each part; for data too small to stratify."""
-    from sklearn.model_selection import GroupKFold
-
-    folder = GroupKFold(n_parts, shuffle=True, random_state=int(rng.integers(2**31)))
-    return [test for _, test in folder.split(np.zeros(len(groups)), groups=groups)]
+    return Split("seed", rule, None, (_fold(ids, train, validation, test),), fixed_test=True)
 
 
 def _inner(
-    ids: np.ndarray,
+    dataset: Dataset,
     strata: np.ndarray,
     groups: np.ndarray,
     test: np.ndarray,
-    n_validation: int,
+    rest: np.ndarray,
+    validation: float,
     rng: np.random.Generator,
-    name: str,
 ) -> Fold:
     """One fold: the given test songs, and a grouped validation set out of the rest."""
-    rest = np.setdiff1d(np.arange(len(ids)), test)
-    n_parts = min(n_validation, len(np.unique(groups[rest])))
+    n_parts = min(max(2, round(1 / validation)), len(np.unique(groups[rest])))
     if n_parts < 2:
-        raise ConfigError(f"{name}: too few groups outside the test fold to keep some for validation. Lower the folds.")
-    validation = rest[_parts(strata[rest], groups[rest], n_parts, rng, name)[0]]
-    return _fold(ids, np.setdiff1d(rest, validation), validation, test)
+        raise ConfigError(
+            f"{dataset.name}: {len(rest)} songs of {n_parts} group(s) are left outside a test fold of {len(test)} "
+            "songs, too few groups to train on and to keep some for validation. Lower split.folds, leave out another "
+            "column, or choose split.group = null."
+        )
+    part = rest[cut(strata[rest], groups[rest], n_parts, rng, dataset.name)[0]]
+    return _fold(_ids(dataset), np.setdiff1d(rest, part), part, test)
+
+
+def _ids(dataset: Dataset) -> np.ndarray:
+    return np.array(dataset.ids, dtype=object)  # numpy's own strings lose a zero byte at the end
 
 
 def _fold(ids: np.ndarray, train: np.ndarray, validation: np.ndarray, test: np.ndarray) -> Fold:
@@ -198,3 +276,52 @@ def _disjoint(what: str, left: Iterable[str], right: Iterable[str]) -> None:
     both = sorted(set(left) & set(right))
     if both:
         raise LeakageError(f"{len(both)} {what}: {named(both)}. This split must not be scored.")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file. A run writes its splits to split.json.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: cannot be read as JSON ({error}). A run writes its splits to split.json.") from None
+    return found if isinstance(found, dict) else {}
+
+
+def _parsed(path: Path, value: Any, fixed_test: bool) -> Split:
+    """A split out of plain data.
+
+    Raises:
+        ConfigError: a part is missing or of another kind.
+    """
+    if not _is_split(value):
+        raise ConfigError(
+            f'{path}: not a split. Expected {{"name": "...", "group": "artist" or null, "folds": [{{"train": [...], '
+            '"validation": [...], "test": [...]}, ...]}, each of the three a list of different song ids, not empty.'
+        )
+    folds = tuple(Fold(*(tuple(fold[side]) for side in _SIDES)) for fold in value["folds"])
+    values = value.get("values")
+    return Split(
+        name=value["name"],
+        rule=str(value.get("rule") or f"read from {path.name}"),
+        group=value["group"],
+        folds=folds,
+        fixed_test=fixed_test or value.get("fixed_test") is True,
+        values=tuple(values) if _is_ids(values) and len(values) == len(folds) else (),
+    )
+
+
+def _is_split(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+        return False
+    group, folds = value.get("group", 0), value.get("folds")
+    if not isinstance(group, str | None) or not isinstance(folds, list) or not folds:
+        return False
+    return all(isinstance(fold, Mapping) and all(_is_ids(fold.get(side)) for side in _SIDES) for fold in folds)
+
+
+def _is_ids(value: Any) -> bool:
+    """Whether these are different strings, at least one."""
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        return False
+    return len(value) == len(set(value)) > 0

@@ -15,9 +15,11 @@ _KINDS = (
     ("handcrafted", "descriptors", "none", "none", "handcrafted"),
     ("precomputed:", "embeddings", "as given", "as given", ""),
     ("wav2vec2-nano", "waveform", RANDOM_WEIGHTS, "none", "models"),
+    ("wave-", "waveform", RANDOM_WEIGHTS, "none", "models"),
+    ("mel-", "spectrogram", RANDOM_WEIGHTS, "none", "models"),
     ("mambavision-nano", "spectrogram", RANDOM_WEIGHTS, "none", "models"),
     ("mambavision-", "spectrogram", "ImageNet-1K, from the hub", MAMBAVISION_LICENCE, "models"),
-    ("hf:", "waveform", "hub repository or folder", "see the repository", "models"),
+    ("hf:", "as the model", "hub repository or folder", "see the repository", "models"),
     ("", "waveform", "pretrained on speech, from the hub", "see the repository", "models"),
 )
 _PACKAGE = {"models": "transformers", "handcrafted": "librosa"}

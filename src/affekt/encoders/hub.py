@@ -17,7 +17,7 @@ from affekt.errors import AffektError, MissingExtraError, StorageError, WeightsE
 
 #: Preferred first: safetensors cannot hold code.
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-CONFIG_FILES = ("config.json", "preprocessor_config.json")
+CONFIG_FILES = ("config.json", "preprocessor_config.json", "processor_config.json")
 
 #: How long to wait for a sign of life from the hub; without internet the error must not take minutes.
 ANSWER_S = 5.0

@@ -6,7 +6,7 @@ backbone's image, the one channel repeated three times. The stored image keeps o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,8 @@ from affekt.encoders.stages import Stage
 TIME_MASK_FRAMES = 30
 FREQUENCY_MASK_BANDS = 15
 MASK_PROBABILITY = 0.5
+#: Clip length that the founding masks were chosen for.
+CLIP_S = 5.0
 
 
 def mambavision(name: str, weights: str, seed: int) -> SpectrogramEncoder:
@@ -78,26 +80,30 @@ class SpectrogramEncoder(StagedEncoder):
 
     def stages(self) -> list[Stage]:
         """The backbone's own stages, the first of which is given the one channel three times."""
-        first, *rest = self.model.stages(self.image_size, self.image_size)
-        return [replace(first, function=partial(_repeat_channel, then=first.function)), *rest]
+        return from_one_channel(self.model.stages(self.image_size, self.image_size), n_channels=3)
 
     def augment(self) -> nn.Module:
-        """The founding SpecAugment, its widths carried over from frames and bands to pixels of the image."""
-        n_frames = 1 + CLIP_S * self.front_end.sample_rate_hz // self.front_end.hop_length
-        frames = self.image_size / n_frames
-        bands = self.image_size / self.front_end.n_mels
-        return SpecAugment(
-            time_mask_px=round(TIME_MASK_FRAMES * frames),
-            frequency_mask_px=round(FREQUENCY_MASK_BANDS * bands),
-            probability=MASK_PROBABILITY,
-        )
+        """The founding SpecAugment."""
+        return founding_masks(self.front_end, self.image_size, self.image_size)
 
 
-def _repeat_channel(*modules_and_x: Any, then: Callable[..., Tensor]) -> Tensor:
-    """(batch, 1, height, width) -> what `then` makes of (batch, 3, height, width)."""
+def from_one_channel(stages: Sequence[Stage], n_channels: int) -> list[Stage]:
+    """The stages of a network for colour images, the first of which is given a spectrogram as every channel."""
+    first, *rest = stages
+    return [replace(first, function=partial(_repeat_channel, then=first.function, n_channels=n_channels)), *rest]
+
+
+def founding_masks(front_end: LogMel, height: int, width: int) -> SpecAugment:
+    """The founding SpecAugment, its widths carried over from frames and bands to pixels of the image."""
+    n_frames = 1 + CLIP_S * front_end.sample_rate_hz // front_end.hop_length
+    return SpecAugment(
+        time_mask_px=round(TIME_MASK_FRAMES * width / n_frames),
+        frequency_mask_px=round(FREQUENCY_MASK_BANDS * height / front_end.n_mels),
+        probability=MASK_PROBABILITY,
+    )
+
+
+def _repeat_channel(*modules_and_x: Any, then: Callable[..., Tensor], n_channels: int) -> Tensor:
+    """(batch, 1, height, width) -> what `then` makes of (batch, n_channels, height, width)."""
     *modules, x = modules_and_x
-    return then(*modules, x.expand(-1, 3, -1, -1))
-
-
-#: Clip length that the founding masks were chosen for.
-CLIP_S = 5.0
+    return then(*modules, x.expand(-1, n_channels, -1, -1))

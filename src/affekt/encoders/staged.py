@@ -2,6 +2,7 @@
 
 An encoder says how clips become its input (`preprocess`) and which stages that input then runs through (`stages`).
 From these two everything else follows: the cut, the activations at it, the trainable suffix, the digest of weights.
+Where all layers give the same kind of output, `layer_pool` says how to pool it, and any layer can be heard (`hear`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from affekt.config import parse_freeze
 from affekt.encoders.base import Cut, Encoder
+from affekt.encoders.layers import LAST, WEIGHTED, check_layer, every_layer, up_to_layer
 from affekt.encoders.stages import Stage, run_stages
 from affekt.errors import ConfigError
 
@@ -33,6 +35,8 @@ class StagedEncoder(Encoder):
     model: nn.Module
     #: Clips per forward pass in extraction; one song's worth keeps memory flat.
     batch_size: int = 16
+    #: The layer that is heard; see `hear`.
+    layer: str | int = LAST
 
     @abstractmethod
     def preprocess(self, clips: Tensor) -> Tensor:
@@ -42,14 +46,42 @@ class StagedEncoder(Encoder):
     def stages(self) -> list[Stage]:
         """The stages of `model`; the last one pools to (batch, embedding_dim)."""
 
+    def layer_pool(self) -> Stage | None:
+        """The stage that pools what leaves any layer to (batch, embedding_dim); None where layers differ in shape."""
+        return None
+
     def augment(self) -> nn.Module | None:
         """What perturbs the input in training where the cut stands before the first stage; None for nothing."""
         return None
 
+    def hear(self, layer: str | int) -> None:
+        """Choose the layer whose output is the embedding.
+
+        Args:
+            layer: "last" is the network's own output. A number k, from 1, is the mean over frames of what leaves layer
+                k; the layers above are never run. "weighted" stores this mean for every layer, shape (n_clips,
+                n_layers, embedding_dim), and the suffix is their sum with learned weights, which needs freeze "all".
+
+        Raises:
+            ConfigError: there is no such layer, or none to choose.
+        """
+        n_layers = sum(stage.is_layer for stage in self.stages()) if self.layer_pool() else 0
+        check_layer(self.spec.name, layer, n_layers)
+        self.layer = layer
+
+    def heard(self) -> list[Stage]:
+        """The stages that run: those of `stages`, up to the layer that is heard."""
+        stages, pool = self.stages(), self.layer_pool()
+        if self.layer == LAST or pool is None:
+            return stages
+        return every_layer(stages, pool) if self.layer == WEIGHTED else up_to_layer(stages, int(self.layer), pool)
+
     def cut(self, freeze: str) -> Cut:
         """The cut that `freeze` asks for; see `Encoder.cut`."""
         n_trained = parse_freeze(freeze)
-        stages = self.stages()
+        stages = self.heard()
+        if self.layer == WEIGHTED:
+            return self._cut_before_sum(freeze, stages)
         layers = [index for index, stage in enumerate(stages) if stage.is_layer]
         if n_trained is None:
             return Cut(0, stages[0].name, frozen=False)
@@ -63,24 +95,35 @@ class StagedEncoder(Encoder):
         index = layers[-n_trained]
         return Cut(index, stages[index].name, frozen=False)
 
+    def _cut_before_sum(self, freeze: str, stages: Sequence[Stage]) -> Cut:
+        if parse_freeze(freeze) != 0:
+            raise ConfigError(
+                f'{self.spec.name}: freeze = "{freeze}", but with layer = "{WEIGHTED}" the layers stay as they are and '
+                'only their weights are learned. Use freeze "all", or name one layer.'
+            )
+        return Cut(len(stages) - 1, stages[-1].name, frozen=False)
+
     def settings(self, cut: Cut | None = None) -> dict[str, Any]:
-        """Name, code version and digest of the weights before the cut."""
-        return {**super().settings(cut), "weights": self.weights_digest(cut)}
+        """Name, code version, digest of the weights before the cut, and the layer where it is not the last one."""
+        # Between two layers the activations are the same, whichever layer above them is heard.
+        pooled = cut is None or cut.frozen or self.layer == WEIGHTED
+        chosen = {"layer": self.layer} if pooled and self.layer != LAST else {}
+        return {**super().settings(cut), "weights": self.weights_digest(cut), **chosen}
 
     def weights_digest(self, cut: Cut | None = None) -> str:
         """Hash of every parameter and buffer of the stages before the cut, of all for None; computed once.
 
-        Where everything is trained the stored input depends on no weight, so all draws of an untrained encoder share it.
+        Where everything is trained the stored input depends on no weight: all draws of an untrained encoder share it.
         """
-        stages = self.stages()
+        stages = self.heard()
         n_stages = len(stages) if cut is None else cut.index
-        if n_stages not in self._digests:
+        if (self.layer, n_stages) not in self._digests:
             owned = [nn.ModuleList([*stage.modules, *stage.bound_modules()]) for stage in stages[:n_stages]]
-            self._digests[n_stages] = state_digest(nn.ModuleList(owned))
-        return self._digests[n_stages]
+            self._digests[self.layer, n_stages] = state_digest(nn.ModuleList(owned))
+        return self._digests[self.layer, n_stages]
 
     @functools.cached_property
-    def _digests(self) -> dict[int, str]:
+    def _digests(self) -> dict[tuple[str | int, int], str]:
         return {}
 
     @contextmanager
@@ -93,14 +136,16 @@ class StagedEncoder(Encoder):
             self.model.to("cpu")
 
     def n_parameters(self) -> int:
-        """Number of weights."""
-        return sum(p.numel() for p in self.model.parameters())
+        """Number of weights of the model, without the layers above the one that is heard."""
+        heard = {id(p) for stage in self.heard() for p in stage.parameters()}
+        silent = {id(p) for stage in self.stages() for p in stage.parameters()} - heard
+        return sum(p.numel() for p in self.model.parameters() if id(p) not in silent)
 
     def activations(self, clips: np.ndarray, cut: Cut) -> np.ndarray:
         """Run preprocessing and the stages before the cut; see `Encoder.activations`."""
         device = next(self.model.parameters()).device
         self.model.eval()
-        stages = self.stages()[: cut.index]
+        stages = self.heard()[: cut.index]
         with torch.inference_mode():
             batches = torch.from_numpy(clips).split(self.batch_size)
             outputs = [run_stages(stages, self.preprocess(batch.to(device))).cpu() for batch in batches]
@@ -110,7 +155,7 @@ class StagedEncoder(Encoder):
         """A trainable copy of the stages behind the cut; see `Encoder.suffix`."""
         if cut.frozen:
             return None
-        stages = copy.deepcopy(self.stages()[cut.index :])
+        stages = copy.deepcopy(self.heard()[cut.index :])
         return Suffix(stages, self.augment() if cut.index == 0 else None)
 
 

@@ -9,32 +9,28 @@ attention mask, so clips of one batch have equal length and nothing is ever padd
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from affekt.digest import digest
-from affekt.encoders.base import RANDOM_WEIGHTS, Cut, EncoderSpec
-from affekt.encoders.hub import Checkpoint, find_checkpoint
+from affekt.encoders.base import Cut, EncoderSpec
+from affekt.encoders.hub import find_checkpoint
+from affekt.encoders.pretrained import (
+    Pretrained,
+    config_digest,
+    open_pretrained,
+    random_model,
+    random_source,
+    transformers_for,
+)
 from affekt.encoders.published import WAVEFORM
 from affekt.encoders.staged import StagedEncoder
 from affekt.encoders.stages import Stage
-from affekt.errors import EncoderError, MissingExtraError, WeightsError
 
 #: transformers' families with `feature_extractor`, `feature_projection` and `encoder.layers`.
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat")
-
-#: Weights that only pretraining uses; absent from many published files, never used here.
-NOT_NEEDED = ("masked_spec_embed",)
-
-#: What a configuration says of the file it came from, and not of the model.
-NOT_ARCHITECTURE = ("transformers_version", "architectures", "dtype", "torch_dtype", "name_or_path")
 
 #: A compact Wav2Vec 2.0: three convolutions to one frame each 640 samples (40 ms, twice the published step) and four
 #: narrow layers. Dropout inside attention is off: with it torch leaves its fast attention on the CPU.
@@ -60,10 +56,9 @@ NANO = {
 def wav2vec2_nano(name: str, weights: str, seed: int) -> WaveformEncoder:
     """The compact, untrained Wav2Vec 2.0 for the demo, tests and training from scratch."""
     if weights not in ("pretrained", "random"):
-        return _load(name, find_checkpoint(weights), "as given")
-    transformers = _transformers(name)
-    model = _random_model(transformers.Wav2Vec2Config(**NANO), seed)
-    return WaveformEncoder(name, model, f"{RANDOM_WEIGHTS} (seed {seed})", "none")
+        return _given(name, weights)
+    config = transformers_for(name).Wav2Vec2Config(**NANO)
+    return WaveformEncoder(name, random_model(config, seed), random_source(seed), "none")
 
 
 def published(name: str, weights: str, seed: int) -> WaveformEncoder:
@@ -72,20 +67,17 @@ def published(name: str, weights: str, seed: int) -> WaveformEncoder:
     if weights == "random":
         return _untrained(name, seed)
     if weights != "pretrained":
-        return _load(name, find_checkpoint(weights), "as given")
-    return _load(name, find_checkpoint(repository), licence)
+        return _given(name, weights)
+    return waveform(open_pretrained(name, find_checkpoint(repository), FAMILIES, licence))
 
 
-def from_hub(name: str, weights: str, seed: int) -> WaveformEncoder:
-    """Any waveform model of transformers: "hf:<owner/name[@revision]>" or "hf:<folder>"."""
-    if weights not in ("pretrained", "random"):
-        raise EncoderError(f'{name}: names its weights itself; with `weights: {weights}` write "hf:{weights}" instead.')
-    checkpoint = find_checkpoint(name.removeprefix("hf:"))
-    if weights == "random":
-        model = _random_model(_config(name, checkpoint.folder), seed)
-        source = f"{RANDOM_WEIGHTS} (seed {seed})"
-        return WaveformEncoder(name, model, source, "none", *_input(name, checkpoint.folder))
-    return _load(name, checkpoint, "see the repository")
+def waveform(source: Pretrained) -> WaveformEncoder:
+    """A checkpoint of one of `FAMILIES`."""
+    said = source.preprocessor(sampling_rate=16000, do_normalize=True)
+    model = source.model()
+    return WaveformEncoder(
+        source.name, model, source.weights, source.licence, said["sampling_rate"], said["do_normalize"]
+    )
 
 
 class WaveformEncoder(StagedEncoder):
@@ -116,13 +108,9 @@ class WaveformEncoder(StagedEncoder):
         self.spec = EncoderSpec(name, "waveform", sample_rate_hz, int(model.config.hidden_size), weights, licence)
 
     def settings(self, cut: Cut | None = None) -> dict[str, Any]:
-        """Adds the input normalisation and the model's configuration to what the key depends on.
-
-        The same weights compute other numbers under another configuration, another number of heads say.
-        """
-        config = self.model.config.to_dict()
-        told = {key: value for key, value in config.items() if not key.startswith("_") and key not in NOT_ARCHITECTURE}
-        return {**super().settings(cut), "normalise": self.normalise, "config": digest(told)}
+        """Adds the input normalisation and the model's configuration to what the key depends on."""
+        own = {"normalise": self.normalise, "config": config_digest(self.model.config)}
+        return {**super().settings(cut), **own}
 
     def preprocess(self, clips: Tensor) -> Tensor:
         """Zero mean and unit variance per clip, as the published models expect."""
@@ -146,6 +134,10 @@ class WaveformEncoder(StagedEncoder):
             for i, layer in enumerate(encoder.layers, start=1)
         ]
         return [Stage("frontend", (*frontend, *first), _frontend), *layers, Stage("pool", last, _pool)]
+
+    def layer_pool(self) -> Stage:
+        """Mean over frames, without the norm behind the last layer."""
+        return Stage("pool", (), _pool)
 
 
 def _frontend(*modules_and_waveform: Any) -> Tensor:
@@ -173,66 +165,14 @@ def _pool(*norm_and_x: Any) -> Tensor:
     return (norm[0](x) if norm else x).mean(dim=1)
 
 
-def _load(name: str, checkpoint: Checkpoint, licence: str) -> WaveformEncoder:
-    transformers = _transformers(name)
-    config = _config(name, checkpoint.folder)
-    try:
-        with _seeded(0):  # what a file may lack (`NOT_NEEDED`) is drawn, and must not differ from run to run
-            model, report = transformers.AutoModel.from_pretrained(
-                checkpoint.folder,
-                config=config,
-                output_loading_info=True,
-                trust_remote_code=False,
-                use_safetensors=checkpoint.weights_path.suffix == ".safetensors",
-                weights_only=True,
-            )
-    except Exception as error:  # a damaged or foreign file shows as many kinds of error
-        raise WeightsError(f"{name}: {checkpoint.weights_path.name} cannot be loaded ({_first_line(error)}).") from None
-    _check_loaded(name, report)
-    return WaveformEncoder(name, model.float(), checkpoint.source, licence, *_input(name, checkpoint.folder))
-
-
-def _check_loaded(name: str, report: dict[str, Any]) -> None:
-    """Refuse weights that would leave a part of the model random without a word."""
-    missing = [key for key in report["missing_keys"] if not key.endswith(NOT_NEEDED)]
-    wrong = [str(key) for key in report.get("mismatched_keys", [])]
-    if missing or wrong:
-        raise WeightsError(
-            f"{name}: the file does not fit the architecture. Missing: {missing[:5] or 'none'} ({len(missing)}); "
-            f"of another shape: {wrong[:5] or 'none'} ({len(wrong)}). Configuration and weights must belong together."
-        )
-
-
-def _config(name: str, folder: Path) -> Any:
-    transformers = _transformers(name)
-    try:
-        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # whatever stands in the file decides what falls over
-        raise WeightsError(f"{name}: no usable config.json ({_first_line(error)}).") from None
-    if config.model_type not in FAMILIES:
-        raise EncoderError(f'{name}: "{config.model_type}" cannot be cut. Families that work: {", ".join(FAMILIES)}.')
-    return config
-
-
-def _input(name: str, folder: Path) -> tuple[int, bool]:
-    """Sample rate in Hz and whether clips are normalised, as preprocessor_config.json says, if there is one."""
-    path = folder / "preprocessor_config.json"
-    try:
-        said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        rate_hz, normalise = said.get("sampling_rate", 16000), said.get("do_normalize", True)
-    except (OSError, ValueError, AttributeError) as error:
-        raise WeightsError(f"{name}: no usable {path.name} ({_first_line(error)}).") from None
-    if not (isinstance(rate_hz, int) and rate_hz > 0 and isinstance(normalise, bool)):
-        raise WeightsError(
-            f"{name}: {path.name} has sampling_rate {rate_hz!r} and do_normalize {normalise!r}; allowed are a number "
-            "of Hz, and true or false."
-        )
-    return rate_hz, normalise
+def _given(name: str, weights: str) -> WaveformEncoder:
+    """A registered name with weights from a folder or repository that the user names."""
+    return waveform(open_pretrained(name, find_checkpoint(weights), FAMILIES, "as given"))
 
 
 def _untrained(name: str, seed: int) -> WaveformEncoder:
     """The architecture of a published model with random weights; needs no download."""
-    transformers = _transformers(name)
+    transformers = transformers_for(name)
     shapes: dict[str, Any] = {
         "wav2vec2-base": lambda: transformers.Wav2Vec2Config(),
         "wav2vec2-large": lambda: transformers.Wav2Vec2Config(
@@ -242,36 +182,4 @@ def _untrained(name: str, seed: int) -> WaveformEncoder:
         "wavlm-base-plus": lambda: transformers.WavLMConfig(),
         "data2vec-audio-base": lambda: transformers.Data2VecAudioConfig(),
     }
-    return WaveformEncoder(name, _random_model(shapes[name](), seed), f"{RANDOM_WEIGHTS} (seed {seed})", "none")
-
-
-def _random_model(config: Any, seed: int) -> Any:
-    """A model with random weights that leaves the caller's random numbers as they were."""
-    transformers = _transformers("random weights")
-    with _seeded(seed):
-        return transformers.AutoModel.from_config(config)
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Torch's random numbers on the CPU start from `seed` within, and go on as if nothing had been after."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    # torch opens with how to load an unsafe file after all; what it refused stands further down.
-    _, _, refused = text.partition("WeightsUnpickler error: ")
-    return (refused.partition(". ")[0] or text).splitlines()[0][:200]
-
-
-def _transformers(feature: str) -> Any:
-    try:
-        import transformers
-    except ImportError:
-        raise MissingExtraError(feature, "models") from None
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    return transformers
+    return WaveformEncoder(name, random_model(shapes[name](), seed), random_source(seed), "none")

@@ -3,6 +3,7 @@
 Conventions: `y_true` (annotations) and `y_pred` (predictions) go by keyword, have shape (n_songs, n_targets) and are on
 the data set's own scale; the result has shape (n_targets,). Errors are in units of that scale. Higher is better except
 for `rmse` and `mae`. Where a number is undefined, because a column is constant, it is NaN and no warning is given.
+Quadrants take valence and arousal together and give one number.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from affekt.errors import ShapeError
 
 # Russell's circumplex, counter-clockwise from the upper right; valence stands first.
 QUADRANTS = ("V+ A+", "V- A+", "V- A-", "V+ A-")
+QUADRANT_SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
+
+# Squares of larger numbers, and sums of them, overflow; no scale of annotations comes near.
+LARGEST = 1e100
 
 
 def evaluate(*, y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, np.ndarray]:
@@ -152,8 +157,42 @@ def quadrant_accuracy(*, y_true: np.ndarray, y_pred: np.ndarray, centre: float) 
     Raises:
         ShapeError: see `validate` and `quadrants`.
     """
-    counts = confusion(y_true=y_true, y_pred=y_pred, centre=centre)
-    return float(np.trace(counts) / counts.sum())
+    return float(quadrant_scores(confusion(y_true=y_true, y_pred=y_pred, centre=centre))[0])
+
+
+def quadrant_balanced_accuracy(*, y_true: np.ndarray, y_pred: np.ndarray, centre: float) -> float:
+    """Mean over the quadrants that hold songs of the share predicted right, 0 to 1: rare quadrants count as much.
+
+    Raises:
+        ShapeError: see `validate` and `quadrants`.
+    """
+    return float(quadrant_scores(confusion(y_true=y_true, y_pred=y_pred, centre=centre))[1])
+
+
+def quadrant_macro_f1(*, y_true: np.ndarray, y_pred: np.ndarray, centre: float) -> float:
+    """Mean of the quadrants' F1, 0 to 1, over those that any song was annotated or predicted in.
+
+    Raises:
+        ShapeError: see `validate` and `quadrants`.
+    """
+    return float(quadrant_scores(confusion(y_true=y_true, y_pred=y_pred, centre=centre))[2])
+
+
+def quadrant_scores(counts: np.ndarray) -> np.ndarray:
+    """All `QUADRANT_SCORES` of confusion matrices.
+
+    Args:
+        counts: shape (..., 4, 4), row = annotated, column = predicted; may be weighted sums.
+
+    Returns:
+        Shape (..., 3). NaN where a matrix counts no song.
+    """
+    right = np.diagonal(counts, axis1=-2, axis2=-1)  # (..., quadrant)
+    annotated, predicted = counts.sum(axis=-1), counts.sum(axis=-2)
+    recall = ratio(right, annotated)
+    f1 = ratio(2 * right, annotated + predicted)
+    accuracy = ratio(right.sum(axis=-1), counts.sum(axis=(-2, -1)))
+    return np.stack([accuracy, _mean_of_defined(recall), _mean_of_defined(f1)], axis=-1)
 
 
 def valence_arousal_columns(targets: Sequence[str]) -> tuple[int, int] | None:
@@ -167,7 +206,7 @@ def validate(*, y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.
 
     Raises:
         ShapeError: the arrays differ in shape or are not two-dimensional, hold fewer than two songs, or a number that
-            is not finite.
+            is not finite or beyond `LARGEST`.
     """
     y_true, y_pred = np.asarray(y_true, dtype=float), np.asarray(y_pred, dtype=float)
     if y_true.shape != y_pred.shape or y_true.ndim != 2:
@@ -178,9 +217,10 @@ def validate(*, y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.
     if len(y_true) < 2:
         raise ShapeError(f"{len(y_true)} song(s) to score; at least two are needed.")
     for name, values in (("y_true", y_true), ("y_pred", y_pred)):
-        n_bad = int((~np.isfinite(values)).any(axis=1).sum())
+        n_bad = int((~(np.abs(values) <= LARGEST)).any(axis=1).sum())
         if n_bad:
-            raise ShapeError(f"{name} holds NaN or infinity in {n_bad} of {len(values)} songs; leave them out first.")
+            what = f"NaN or infinity (or more than {LARGEST:g})"
+            raise ShapeError(f"{name} holds {what} in {n_bad} of {len(values)} songs; leave them out first.")
     return y_true, y_pred
 
 
@@ -190,15 +230,27 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.divide(numerator, denominator, out=undefined, where=np.asarray(denominator) > 0)
 
 
+def scaled(values: np.ndarray) -> np.ndarray:
+    """Each column divided by its largest absolute value; a column of zeros stays."""
+    largest = np.abs(values).max(axis=0)
+    return np.divide(values, largest, out=np.zeros_like(values), where=largest > 0)
+
+
 def mean_over_seeds(values: np.ndarray) -> np.ndarray:
     """Mean of (n_seeds, n_songs, ...) over the seeds that tested a song (are not NaN); NaN where none did."""
     tested = ~np.isnan(values)
     return ratio(np.where(tested, values, 0).sum(axis=0), tested.sum(axis=0))
 
 
+def _mean_of_defined(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is not NaN; NaN where all is."""
+    defined = ~np.isnan(values)
+    return ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))
+
+
 def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     # Scaled to a largest deviation of 1 first, so that squares of tiny deviations do not vanish.
-    first, second = (_scaled(_centred(values)) for values in (first, second))
+    first, second = (scaled(_centred(values)) for values in (first, second))
     covariance = np.sum(first * second, axis=0)
     return np.clip(ratio(covariance, np.sqrt(np.sum(first**2, axis=0) * np.sum(second**2, axis=0))), -1, 1)
 
@@ -206,11 +258,6 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def _centred(values: np.ndarray) -> np.ndarray:
     # Rounding leaves a constant column a hair off its own mean; it has to be exactly 0 to be seen as constant.
     return np.where(np.ptp(values, axis=0) == 0, 0.0, values - values.mean(axis=0))
-
-
-def _scaled(values: np.ndarray) -> np.ndarray:
-    largest = np.abs(values).max(axis=0)
-    return np.divide(values, largest, out=np.zeros_like(values), where=largest > 0)
 
 
 def _column(targets: Sequence[str], name: str) -> int | None:

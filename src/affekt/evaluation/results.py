@@ -39,19 +39,25 @@ class Results:
     """A whole comparison.
 
     Attributes:
-        dataset: name, scale, synthetic, notes, ceiling per target, counts of songs used and left out.
+        dataset: name, scale, synthetic, notes, ceiling per target, ceiling_method, counts of songs used and left out.
+            Of two joined runs also `runs`: the `dataset` of each, by the run's name.
         targets: in the data set's order.
         encoders: one mapping for each: label, name, input, weights, licence, embedding_dim, n_parameters, n_trainable,
-            sample_rate_hz, freeze, cut, head, clips.
-        songs: id, title, artist, genre, part, audio (file name): what a picture needs to name a point.
+            sample_rate_hz, freeze, cut, head, clips. Where they apply: `layer`; `factors`, what a controlled design
+            varies ({"input": "waveform", "trunk": "mamba"}); `twin_of`, the label of the pretrained encoder whose
+            untrained twin this is. Of two joined runs also `run`, the run's name, and `own_label`, the label there.
+        songs: id, title, artist, genre, part, audio (file name), attributes (further columns): what a picture needs to
+            name a point.
         predictions: every song once for each encoder, seed and target.
         history: one mapping for each encoder, seed, fold and epoch: train_mse, validation_mse, train_loss,
             validation_loss, and `best` for the epoch that was kept. MSE in units of the standardised label.
-        cost: per encoder: n_parameters, extraction_s_per_song, n_extracted, n_reused, training_s.
+        cost: per encoder: n_parameters, extraction_s_per_song, prediction_s_per_song, peak_memory_mb, n_extracted,
+            n_reused, training_s.
         fits: one mapping for each encoder, seed and fold: n_train, n_validation, n_test, training_s, and `chosen`: what
             validation songs decided, such as the epoch, ridge's strengths, or the settings of a search.
         skipped: songs that could not be used: song_id, path, reason.
-        run: experiment, fingerprint, versions, machine, times.
+        run: experiment, fingerprint, versions, machine, times. Of two joined runs: `joined`, a list of both, and
+            `names`, what they are called here.
     """
 
     dataset: dict[str, Any]
@@ -69,6 +75,35 @@ class Results:
     def labels(self) -> list[str]:
         """The encoders' labels, in the order of the experiment."""
         return [encoder["label"] for encoder in self.encoders]
+
+    def describe(self, label: str) -> dict[str, Any]:
+        """What `encoders` says of one encoder.
+
+        Raises:
+            DataError: there is none of this label.
+        """
+        for encoder in self.encoders:
+            if encoder["label"] == label:
+                return encoder
+        raise DataError(f'"{label}": no such encoder in these results. They hold: {", ".join(self.labels)}.')
+
+    def run_of(self, label: str) -> str | None:
+        """The name of the run that an encoder comes from, where two runs were joined; else None."""
+        return self.describe(label).get("run")
+
+    def dataset_of(self, label: str | None = None) -> dict[str, Any]:
+        """`dataset` as the encoder's own run recorded it: of joined runs, the labels and the ceiling may differ."""
+        run = None if label is None else self.run_of(label)
+        return self.dataset if run is None else self.dataset["runs"][run]
+
+    def ceiling(self, label: str | None = None) -> dict[str, float]:
+        """The highest R2 that a perfect model could reach, for each target with a known one, in the encoder's own run.
+
+        Without a label: of the whole comparison; empty where two joined runs have different ceilings.
+        """
+        recorded = self.dataset_of(label).get("ceiling") or {}
+        by_target = recorded if isinstance(recorded, dict) else dict(zip(self.targets, recorded, strict=False))
+        return {target: float(value) for target, value in by_target.items() if value is not None}
 
     @property
     def seeds(self) -> list[int]:

@@ -1,13 +1,15 @@
 """How sure a score is: intervals, paired differences and tests over songs.
 
 Conventions: the unit is the song, or the artist where artists are known (songs of an artist are drawn together). A
-statistic is computed for each seed, then averaged over seeds, within each resample. Intervals are 95 % BCa unless asked
-otherwise. Every draw comes from a generator made from `seed`, so that the same call gives the same interval.
+statistic is computed for each seed, then averaged over seeds, within each resample. Intervals are 95 % BCa, widened for
+few artists, unless asked otherwise. Every draw comes from a generator made from `seed`, so that the same call gives the
+same interval. What is undefined is NaN, without a warning; what cannot be used is a `ShapeError`.
 
 A statistic is a function of *weights*: how often each song counts. With weights of shape (n_resamples, n_songs), all
 resamples of all encoders, targets and scores are a few matrix products, and all of them see the same resamples, which
 is what pairs the differences. `scipy.stats.bootstrap` computes the same interval (a test compares them) but draws anew
 for every statistic, knows no groups, and copies the songs n_songs times for the jackknife: minutes instead of a second.
+How often intervals hold the truth and tests hold their size is measured by `affekt.evaluation.simulation`.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtr
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from affekt.errors import ShapeError
-from affekt.evaluation.metrics import ratio
+from affekt.evaluation.metrics import LARGEST, QUADRANTS, quadrant_scores, quadrants, ratio, scaled
 
 N_RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -57,18 +59,35 @@ class Resampled(NamedTuple):
 
     def select(self, *index: int | slice) -> Resampled:
         """The part of the statistic at `index`."""
-        return Resampled(*(values[(..., *index)] for values in self))
+        return self.apply(lambda values: values[(..., *index)])
 
-    def interval(self, confidence: float = CONFIDENCE) -> Interval:
+    def apply(self, function: Callable[[np.ndarray], np.ndarray]) -> Resampled:
+        """A function of the statistic, such as a contrast or a mean over targets; it must leave leading axes alone."""
+        return Resampled(*(function(values) for values in self))
+
+    def interval(self, confidence: float = CONFIDENCE, *, widened: bool = True) -> Interval:
         """The bias-corrected and accelerated (BCa) interval.
 
-        Source: Efron (1987), Journal of the American Statistical Association 82(397):171-185.
+        Plain BCa is too narrow for few groups, as any bootstrap interval that knows no Student's t. So the normal
+        quantile z of its levels is replaced by sqrt(n / (n - 1)) * t for n groups (Hesterberg's expansion), where t
+        has not n - 1 degrees of freedom but as many as the influences of the groups support (Satterthwaite): a few
+        loud groups say less about the spread than many equal ones. Above a thousand groups hardly anything changes.
+
+        Args:
+            confidence: between 0 and 1.
+            widened: False for the plain interval.
+
+        Raises:
+            ShapeError: the confidence is not between 0 and 1.
+
+        Sources: Efron (1987), Journal of the American Statistical Association 82(397):171-185. Hesterberg (2015), The
+        American Statistician 69(4):371-386. Satterthwaite (1946), Biometrics Bulletin 2(6):110-114.
         """
-        observed = self.observed.ravel()
-        resamples, jackknife = (v.reshape(len(v), -1) for v in (self.resamples, self.jackknife))
-        columns = [_bca(observed[k], resamples[:, k], jackknife[:, k], confidence) for k in range(len(observed))]
-        bounds = np.array(columns).reshape(*self.observed.shape, 2)
-        return Interval(self.observed, bounds[..., 0], bounds[..., 1])
+        if not 0 < confidence < 1:
+            raise ShapeError(f"a confidence of {confidence}; it must lie between 0 and 1, such as 0.95.")
+        flat = Resampled(self.observed.ravel(), *(v.reshape(len(v), -1) for v in (self.resamples, self.jackknife)))
+        low, high = (bound.reshape(self.observed.shape) for bound in _bca(flat, confidence, widened))
+        return Interval(self.observed, low, high)
 
 
 def bootstrap_interval(
@@ -95,7 +114,8 @@ def bootstrap_interval(
         few that a resample leaves the statistic undefined, low and high are NaN.
 
     Raises:
-        ShapeError: fewer than two songs, or not one group label for each song.
+        ShapeError: fewer than two songs, not one group label for each song, no resample, or a confidence that is not
+            between 0 and 1.
     """
     return bootstrap(statistic, n_songs, groups, n_resamples, seed=seed).interval(confidence)
 
@@ -124,6 +144,8 @@ def bootstrap(
 ) -> Resampled:
     """A statistic on resamples of songs and with each group left out. Arguments and errors: `bootstrap_interval`."""
     members = _group_index(n_songs, groups)
+    if n_resamples < 1:
+        raise ShapeError(f"{n_resamples} resamples; an interval needs at least one, and deserves {N_RESAMPLES}.")
     drawn = _resample_weights(members, n_resamples, np.random.default_rng(seed))
     return Resampled(
         statistic(np.ones((1, n_songs)))[0],
@@ -147,14 +169,9 @@ def weighted_scores(y_true: np.ndarray, y_pred: np.ndarray) -> Statistic:
         Function of weights (rows, n_songs) -> (rows, n_scores, n_targets). NaN where undefined.
 
     Raises:
-        ShapeError: the shapes do not fit each other.
+        ShapeError: the shapes do not fit each other, there are fewer than two songs, or an annotation is not finite.
     """
-    y_true, y_pred = np.asarray(y_true, dtype=float), np.asarray(y_pred, dtype=float)
-    if y_pred.ndim != 3 or y_pred.shape[1:] != y_true.shape:
-        raise ShapeError(
-            f"y_true has shape {y_true.shape}, y_pred {y_pred.shape}; they must be (n_songs, n_targets) and "
-            "(n_seeds, n_songs, n_targets). Give a single seed as y_pred[None]."
-        )
+    y_true, y_pred = _validate_seeds(y_true, y_pred)
     tested = ~np.isnan(y_pred)
     annotated = np.where(tested, y_true, np.nan)
     (true, centre_true), (pred, centre_pred) = _centred(annotated, tested), _centred(y_pred, tested)
@@ -169,6 +186,36 @@ def weighted_scores(y_true: np.ndarray, y_pred: np.ndarray) -> Statistic:
         counts, *others = np.moveaxis(totals.reshape(len(weights), *by_song.shape[1:]), 1, 0)
         means = np.stack([ratio(total, counts) for total in others])  # (n_sums, rows, n_seeds, n_targets)
         return _scores_of_means(means, shift, smallest).mean(axis=-2)  # seeds averaged last
+
+    return statistic
+
+
+def weighted_quadrant_scores(y_true: np.ndarray, y_pred: np.ndarray, *, centre: float) -> Statistic:
+    """The quadrant scores `QUADRANT_SCORES` as a function of song weights, averaged over seeds.
+
+    Args:
+        y_true: annotated valence and arousal, shape (n_songs, 2).
+        y_pred: predicted, shape (n_seeds, n_songs, 2). NaN where a seed's split did not test the song.
+        centre: the middle of the scale.
+
+    Returns:
+        Function of weights (rows, n_songs) -> (rows, n_quadrant_scores). NaN where no tested song has a weight.
+
+    Raises:
+        ShapeError: as `weighted_scores`, or not two columns.
+    """
+    y_true, y_pred = _validate_seeds(y_true, y_pred)
+    tested = ~np.isnan(y_pred).any(axis=2)  # (n_seeds, n_songs)
+    # An untested song is given any quadrant here and counts nothing below.
+    predicted = quadrants(np.nan_to_num(y_pred).reshape(-1, y_pred.shape[2]), centre=centre).reshape(tested.shape)
+    n = len(QUADRANTS)
+    cells = n * quadrants(y_true, centre=centre) + predicted  # (n_seeds, n_songs)
+    indicator = (cells[..., None] == np.arange(n * n)) & tested[..., None]  # (n_seeds, n_songs, cell)
+    by_song = np.moveaxis(indicator, 1, 0).reshape(len(y_true), -1).astype(float)
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        counts = (weights @ by_song).reshape(len(weights), len(y_pred), n, n)
+        return quadrant_scores(counts).mean(axis=1)  # seeds averaged last
 
     return statistic
 
@@ -198,13 +245,15 @@ def sign_flip_test(
         seed: of the generator.
 
     Returns:
-        Two-sided p, shape (...), never below 1 / (n_permutations + 1).
+        Two-sided p, shape (...), never below 1 / (n_permutations + 1). 1 where all differences are 0.
 
     Raises:
-        ShapeError: fewer than two songs, or not one group label for each song.
+        ShapeError: fewer than two songs, not one group label for each song, or a difference that is not finite.
     """
-    values = np.asarray(differences, dtype=float)
+    values = np.atleast_1d(np.asarray(differences, dtype=float))
     members = _group_index(len(values), groups)
+    if not (np.abs(values) <= LARGEST).all():
+        raise ShapeError(f"{_n_unusable(values)} of {len(values)} differences are NaN, infinite or beyond {LARGEST:g}.")
     flat = values.reshape(len(values), -1)
     sums = np.zeros((members.max() + 1, flat.shape[1]))
     np.add.at(sums, members, flat)
@@ -227,12 +276,18 @@ def corrected_resampled_t_test(differences: np.ndarray, n_train: float, n_test: 
         n_test: songs that a fold is scored on, on average.
 
     Returns:
-        Two-sided p, shape (...). NaN with fewer than two folds, or where all differences are the same.
+        Two-sided p, shape (...). NaN with fewer than two folds, where a difference is NaN, or where all are the same.
+        A test set that several seeds share is one fold: average its differences before.
+
+    Raises:
+        ShapeError: a difference is infinite.
 
     Source: Nadeau & Bengio (2003), Machine Learning 52:239-281.
     """
-    values = np.asarray(differences, dtype=float)
-    if len(values) < 2 or not n_train > 0:
+    values = np.atleast_1d(np.asarray(differences, dtype=float))
+    if (np.abs(values) > LARGEST).any():
+        raise ShapeError(f"{_n_unusable(values)} of {len(values)} differences are infinite or beyond {LARGEST:g}.")
+    if len(values) < 2 or not n_train > 0 or not n_test > 0:
         return np.full(values.shape[1:], np.nan)
     variance = np.where(np.ptp(values, axis=0) == 0, 0.0, values.var(axis=0, ddof=1))
     statistic = ratio(values.mean(axis=0), np.sqrt((1 / len(values) + n_test / n_train) * variance))
@@ -242,9 +297,17 @@ def corrected_resampled_t_test(differences: np.ndarray, n_train: float, n_test: 
 def holm(p_values: np.ndarray) -> np.ndarray:
     """P values adjusted for having asked all these questions at once; NaN stays NaN and does not count as one.
 
+    The same numbers as `statsmodels.stats.multitest.multipletests(method="holm")` (a test compares them), which would
+    bring a large package for six lines; scipy has no Holm.
+
+    Raises:
+        ShapeError: not one row of numbers between 0 and 1, or NaN.
+
     Source: Holm (1979), Scandinavian Journal of Statistics 6(2):65-70.
     """
     p_values = np.asarray(p_values, dtype=float)
+    if p_values.ndim != 1 or ((p_values < 0) | (p_values > 1)).any():
+        raise ShapeError(f"p values of shape {p_values.shape}; give one row of numbers between 0 and 1, or NaN.")
     asked = np.flatnonzero(~np.isnan(p_values))
     order = asked[np.argsort(p_values[asked], kind="stable")]
     stepped = np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1))
@@ -253,20 +316,72 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def _bca(observed: float, resamples: np.ndarray, jackknife: np.ndarray, confidence: float) -> tuple[float, float]:
-    undefined = np.isnan(observed) or np.isnan(resamples).any() or np.isnan(jackknife).any()
-    if undefined or len(jackknife) < 2:
-        return np.nan, np.nan
-    below = (np.mean(resamples < observed) + np.mean(resamples <= observed)) / 2
+def _bca(flat: Resampled, confidence: float, widened: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high for each column of a statistic of shape (n_columns,); NaN where something is undefined."""
+    undefined = np.any([np.isnan(values).any(axis=0) for values in (flat.observed[None], *flat[1:])], axis=0)
+    if len(flat.jackknife) < 2:
+        return np.full(len(undefined), np.nan), np.full(len(undefined), np.nan)
+    observed, resamples, jackknife = (np.where(undefined, 0.0, values) for values in flat)
+    below = (np.mean(resamples < observed, axis=0) + np.mean(resamples <= observed, axis=0)) / 2
     smallest = 0.5 / len(resamples)  # an observed value beyond every resample would shift the interval to infinity
     bias = ndtri(np.clip(below, smallest, 1 - smallest))
-    influence = jackknife.mean() - jackknife
-    acceleration = float(ratio(np.sum(influence**3), 6 * np.sum(influence**2) ** 1.5))
-    z = bias + ndtri(np.array([1 - confidence, 1 + confidence]) / 2)
+    influence = scaled(jackknife.mean(axis=0) - jackknife)  # (n_groups, n_columns)
     # No influence at all (a perfect score) leaves 0/0: nothing to accelerate.
-    levels = ndtr(bias + z / (1 - np.nan_to_num(acceleration) * z))
-    low, high = np.quantile(resamples, levels)
-    return float(low), float(high)
+    acceleration = np.nan_to_num(ratio(np.sum(influence**3, axis=0), 6 * np.sum(influence**2, axis=0) ** 1.5))
+    half = _half_width(influence, confidence) if widened else np.full(len(bias), ndtri((1 + confidence) / 2))
+    ascending = np.sort(resamples, axis=0)
+    ends = (_quantiles(ascending, _bca_level(bias + z, bias, acceleration)) for z in (-half, half))
+    low, high = (np.where(undefined, np.nan, end) for end in ends)
+    return low, high
+
+
+def _bca_level(z: np.ndarray, bias: np.ndarray, acceleration: np.ndarray) -> np.ndarray:
+    """Which quantile of the resamples stands for a normal quantile."""
+    room = 1 - acceleration * z
+    # Where the acceleration leaves no room, the level has run off to the end.
+    return np.where(room > 0, ndtr(bias + z / np.where(room > 0, room, 1)), z > 0)
+
+
+def _half_width(influence: np.ndarray, confidence: float) -> np.ndarray:
+    """The widened counterpart of 1.96, shape (n_columns,), from influences of shape (n_groups, n_columns)."""
+    n_groups = len(influence)
+    second, fourth = np.sum(influence**2, axis=0) ** 2, np.sum(influence**4, axis=0)
+    supported = ratio(2 * second, fourth - second / n_groups)  # degrees of freedom of the sum of squares
+    freedom = np.fmin(supported, n_groups - 1)
+    return np.sqrt(n_groups / (n_groups - 1)) * stdtrit(freedom, (1 + confidence) / 2)
+
+
+def _quantiles(ascending: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """For each column of sorted values (n, n_columns) its own quantile, with numpy's linear interpolation."""
+    position = levels * (len(ascending) - 1)
+    before = np.floor(position).astype(int)
+    after = np.minimum(before + 1, len(ascending) - 1)
+    left, right = (np.take_along_axis(ascending, index[None], axis=0)[0] for index in (before, after))
+    return left + (position - before) * (right - left)
+
+
+def _validate_seeds(y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as float arrays of shape (n_songs, n_targets) and (n_seeds, n_songs, n_targets); see `weighted_scores`."""
+    y_true, y_pred = np.asarray(y_true, dtype=float), np.asarray(y_pred, dtype=float)
+    if y_pred.ndim != 3 or y_pred.shape[1:] != y_true.shape or not len(y_pred):
+        raise ShapeError(
+            f"y_true has shape {y_true.shape}, y_pred {y_pred.shape}; they must be (n_songs, n_targets) and "
+            "(n_seeds, n_songs, n_targets). Give a single seed as y_pred[None]."
+        )
+    if len(y_true) < 2:
+        raise ShapeError(f"{len(y_true)} song(s) to score; at least two are needed.")
+    for name, values in (("y_true", y_true), ("y_pred", np.nan_to_num(y_pred, nan=0.0, posinf=np.inf, neginf=-np.inf))):
+        n_bad = _n_unusable(values)
+        if n_bad:
+            raise ShapeError(
+                f"{name}: {n_bad} number(s) that are infinite, beyond {LARGEST:g}, or a missing annotation. "
+                "Leave those songs out first; in y_pred, NaN stands for a song that a seed did not test."
+            )
+    return y_true, y_pred
+
+
+def _n_unusable(values: np.ndarray) -> int:
+    return int((~(np.abs(values) <= LARGEST)).sum())
 
 
 def _group_index(n_songs: int, groups: Sequence[Any] | None) -> np.ndarray:
@@ -325,7 +440,7 @@ def _scores_of_means(means: np.ndarray, shift: np.ndarray, smallest: tuple[np.nd
     var_true = np.where(var_true <= smallest[0], 0.0, var_true)
     var_pred = np.where(var_pred <= smallest[1], 0.0, var_pred)
     covariance = np.where((var_true == 0) | (var_pred == 0), 0.0, product - true * pred)
-    pearson = ratio(covariance, np.sqrt(var_true * var_pred))
+    pearson = ratio(covariance, np.sqrt(var_true) * np.sqrt(var_pred))
     concordance = ratio(2 * covariance, var_true + var_pred + (pred - true + shift) ** 2)
     r2 = 1 - ratio(error_sq, var_true)
     return np.stack([np.sqrt(error_sq), error_abs, r2, np.clip(pearson, -1, 1), concordance], axis=1)

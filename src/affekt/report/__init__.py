@@ -1,11 +1,13 @@
-"""What a reader sees of a comparison: one page that opens offline, and a closing table in the terminal.
+"""What a reader sees of a comparison: one page that opens offline, files beside it, a closing table in the terminal.
 
 Nothing here needs torch or the data set: `results.json` is enough.
 """
 
 from __future__ import annotations
 
-from affekt.report.html import report_data, write_report
+from affekt.report.excerpts import write_excerpts
+from affekt.report.exports import write_all
+from affekt.report.html import write_report
 from affekt.report.terminal import print_table
 
-__all__ = ["print_table", "report_data", "write_report"]
+__all__ = ["print_table", "write_all", "write_excerpts", "write_report"]

@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 
 from affekt.evaluation import metrics
-from affekt.evaluation.scores import REFERENCE, Scores
-from affekt.evaluation.statistics import SCORES
+from affekt.report.view import View
 
 MISSING = "–"
-
-_MOST_GROUPS = 15
-_FEWEST_SONGS = 5
+#: With a true minus sign.
+QUADRANTS = tuple(name.replace("-", "−") for name in metrics.QUADRANTS)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> dict[str, Any]:
@@ -31,14 +29,20 @@ def decimals(value: float | None, places: int = 2) -> str:
     return MISSING if value is None or not np.isfinite(value) else f"{value:z.{places}f}"
 
 
-def interval_text(value: float, low: float, high: float) -> str:
+def signed(value: float | None, places: int = 2) -> str:
+    """A difference with its sign: '+0.05', '-0.05'."""
+    return MISSING if value is None or not np.isfinite(value) else f"{value:+z.{places}f}"
+
+
+def interval_text(value: float, low: float, high: float, places: int = 2) -> str:
     """A value with its interval, or alone where there is none: '0.52 [0.47, 0.57]'."""
-    return decimals(value) if not np.isfinite(low) else f"{decimals(value)} [{decimals(low)}, {decimals(high)}]"
+    middle, *ends = (decimals(number, places) for number in (value, low, high))
+    return middle if not np.isfinite(low) else f"{middle} [{', '.join(ends)}]"
 
 
 def percent(share: float) -> str:
-    """A share of 1 as whole per cent."""
-    return f"{100 * share:.0f} %"
+    """A share of 1 as whole per cent; a dash where it is not finite."""
+    return f"{100 * share:.0f} %" if np.isfinite(share) else MISSING
 
 
 def count(value: float | None) -> str:
@@ -50,28 +54,31 @@ def duration(seconds: float | None) -> str:
     """Seconds in the unit that a reader expects."""
     if seconds is None or not np.isfinite(seconds):
         return MISSING
+    if 0 < seconds < 0.002:
+        return f"{1000 * seconds:.2g} ms"
     if seconds < 120:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def comparison(scores: Scores, order: Sequence[str]) -> dict[str, Any]:
+def comparison(view: View) -> dict[str, Any]:
     """All scores with intervals: a group of rows for each target, and one for their mean."""
-    by_name = {(row["encoder"], row["target"]): row for row in scores.table().to_dict("records")}
+    order = view.order
+    by_name = {(row["encoder"], row["target"]): row for row in view.rows}
     groups: list[dict[str, Any]] = []
-    for target in scores.results.targets:
-        best = next((order.index(label) for label in scores.ranking(target)), None)
+    for target in view.targets:
+        best = next((order.index(label) for label in view.ranking(target)), None)
         rows = [_comparison_row(label, by_name[label, target]) for label in order]
         groups.append({"name": target, "rows": rows, "best": best})
     if len(groups) > 1:
-        averages = [_averaged(scores, e, [by_name[e, target] for target in scores.results.targets]) for e in order]
+        averages = [view.averaged_row(label) for label in order]
         rows = [_comparison_row(*pair) for pair in zip(order, averages, strict=True)]
         groups.append({"name": "mean of the targets", "rows": rows, "best": 0})
     columns = ["encoder", "R²", "R² over mean", "RMSE", "MAE", "Pearson r", "Spearman ρ", "CCC"]
     return {"columns": columns, "align": "lrrrrrrr", "groups": groups}
 
 
-def pairs(scores: Scores) -> dict[str, Any]:
+def pairs(view: View) -> dict[str, Any]:
     """Every two encoders on every target: difference, verdict and tests."""
     rows = [
         [
@@ -81,20 +88,31 @@ def pairs(scores: Scores) -> dict[str, Any]:
             row["verdict"],
             *(decimals(row[name], 4) for name in ("p_songs", "p_songs_holm", "p_folds", "p_folds_holm")),
         ]
-        for row in scores.pairs().to_dict("records")
+        for row in view.pairs
     ]
     columns = ["target", "encoders", "difference of R²", "verdict", "p songs", "Holm", "p folds", "Holm"]
     return table(columns, rows, "llrlrrrr")
 
 
-def ceilings(scores: Scores, ceiling: Mapping[str, float | None]) -> dict[str, Any] | None:
+def quadrants(view: View) -> dict[str, Any] | None:
+    """How often the quadrant is right; None where valence and arousal are not both among the targets."""
+    if view.scores.quadrants is None:
+        return None
+    rows = [
+        [label, *(_percent_interval(*view.scores.quadrant_score(label, name)) for name in metrics.QUADRANT_SCORES)]
+        for label in view.order
+    ]
+    return table(["encoder", "accuracy", "balanced accuracy", "macro F1"], rows, "lrrr")
+
+
+def ceilings(view: View) -> dict[str, Any] | None:
     """How much of what raters agree on the best encoder reaches; None where no ceiling is known."""
     rows = []
-    for target in scores.results.targets:
-        highest, ranking = ceiling.get(target), scores.ranking(target)
+    for target in view.targets:
+        highest, ranking = view.ceiling.get(target), view.ranking(target)
         if highest is None or not ranking:
             continue
-        value, low, high = scores.r2(ranking[0], target)
+        value, low, high = view.scores.r2(ranking[0], target)
         share = percent(value / highest) if highest > 0 else MISSING
         rows.append(
             [target, decimals(highest), ranking[0], interval_text(value, low, high), share, decimals(highest - value)]
@@ -103,54 +121,45 @@ def ceilings(scores: Scores, ceiling: Mapping[str, float | None]) -> dict[str, A
     return table(columns, rows, "lrlrrr") if rows else None
 
 
-def costs(scores: Scores, order: Sequence[str]) -> dict[str, Any]:
+def costs(view: View) -> dict[str, Any]:
     """What each encoder costs."""
-    by_label = {row["encoder"]: row for row in scores.results.cost}
-    described = {encoder["label"]: encoder for encoder in scores.results.encoders}
     rows = []
-    for label in order:
-        cost, encoder = by_label.get(label, {}), described[label]
+    for label in view.order:
+        cost = view.cost(label)
         rows.append(
             [
                 label,
-                count(cost.get("n_parameters", encoder.get("n_parameters"))),
-                count(cost.get("n_trainable", encoder.get("n_trainable"))),
+                duration(view.seconds_per_song(label)),
                 duration(cost.get("extraction_s_per_song")),
+                duration(cost.get("prediction_s_per_song")),
+                count(view.n_parameters(label)),
+                count(cost.get("n_trainable", view.described[label].get("n_trainable"))),
+                MISSING if cost.get("peak_memory_mb") is None else f"{count(cost['peak_memory_mb'])} MB",
+                duration(cost.get("training_s")),
                 count(cost.get("n_extracted")),
                 count(cost.get("n_reused")),
-                duration(cost.get("training_s")),
             ]
         )
-    columns = ["encoder", "parameters", "trained", "extraction per song", "extracted", "reused", "training in all"]
-    return table(columns, rows, "lrrrrrr")
+    columns = [
+        *("encoder", "per song", "extraction", "prediction", "parameters", "trained", "peak memory", "training in all"),
+        *("extracted", "reused"),
+    ]
+    return table(columns, rows, "l" + "r" * 9)
 
 
-def errors_by_group(scores: Scores, order: Sequence[str], centre: float) -> dict[str, Any] | None:
-    """RMSE over all targets for the songs of each annotated quadrant, genre and part; None with nothing to split by."""
-    rows = []
-    for kind, names in _groupings(scores, centre).items():
-        for name, chosen in _largest(names):
-            squares = [metrics.mean_over_seeds((scores.y_pred[e] - scores.y_true) ** 2)[chosen] for e in order]
-            error = [
-                np.sqrt(np.mean(square[~np.isnan(square)])) if np.isfinite(square).any() else None for square in squares
-            ]
-            rows.append([kind, name, count(chosen.sum()), *map(decimals, error)])
-    return table(["by", "group", "songs", *order], rows, "llr" + "r" * len(order)) if rows else None
-
-
-def fold_scores(scores: Scores, order: Sequence[str]) -> dict[str, Any] | None:
+def fold_scores(view: View) -> dict[str, Any] | None:
     """R2 of each fold, a row for each seed because each may have drawn its own folds; None with a single run."""
-    by_encoder = {label: scores.fold_r2(label) for label in order}
+    by_encoder = {label: view.scores.fold_r2(label) for label in view.order}
     keys = {key for found in by_encoder.values() for key in found}
     folds = sorted({fold for _, fold in keys})
     if len(keys) < 2:
         return None
-    undefined = np.full(len(scores.results.targets), np.nan)
+    undefined = np.full(len(view.targets), np.nan)
     rows = [
         [label, target, str(run), *(decimals(by_encoder[label].get((run, fold), undefined)[column]) for fold in folds)]
-        for label in order
-        for column, target in enumerate(scores.results.targets)
-        for run in scores.seeds[label]
+        for label in view.order
+        for column, target in enumerate(view.targets)
+        for run in view.scores.seeds[label]
     ]
     return table(["encoder", "target", "seed", *(f"fold {fold}" for fold in folds)], rows, "llr" + "r" * len(folds))
 
@@ -164,7 +173,7 @@ def encoders(described: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def properties(value: Mapping[str, Any]) -> dict[str, Any]:
     """A nested mapping as rows of dotted key and value."""
-    return table(["", ""], [[key, plain(leaf)] for key, leaf in _leaves(value)], "ll")
+    return table(["", ""], [[key, plain(leaf)] for key, leaf in leaves(value)], "ll")
 
 
 def plain(value: Any) -> str:
@@ -182,6 +191,19 @@ def plain(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def leaves(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """A nested mapping as pairs of dotted key and value."""
+    found: list[tuple[str, Any]] = []
+    for key, leaf in value.items():
+        nested = isinstance(leaf, Mapping) and leaf
+        found += leaves(leaf, f"{prefix}{key}.") if nested else [(f"{prefix}{key}", leaf)]
+    return found
+
+
+def _percent_interval(value: float, low: float, high: float) -> str:
+    return f"{percent(value)} [{percent(low)}, {percent(high)}]" if np.isfinite(low) else percent(value)
+
+
 def _comparison_row(label: str, row: Mapping[Any, Any]) -> list[str]:
     def with_interval(name: str) -> str:
         return interval_text(*(row.get(f"{name}{end}", np.nan) for end in ("", "_low", "_high")))
@@ -189,41 +211,3 @@ def _comparison_row(label: str, row: Mapping[Any, Any]) -> list[str]:
     intervals = map(with_interval, ("r2", "r2_minus_mean"))
     errors = (decimals(row.get(name)) for name in ("rmse", "mae"))
     return [label, *intervals, *errors, with_interval("pearson"), decimals(row.get("spearman")), with_interval("ccc")]
-
-
-def _averaged(scores: Scores, label: str, rows: Sequence[Mapping[Any, Any]]) -> dict[str, float]:
-    """A row of the comparison for the mean over targets, from the rows of the targets."""
-    k = scores.encoders.index(label)
-    ends = list(zip(("", "_low", "_high"), scores.averaged, strict=True))
-    row = {f"{name}{end}": float(values[k, s]) for end, values in ends for s, name in enumerate(SCORES)}
-    if REFERENCE in scores.encoders and label != REFERENCE:
-        difference = scores.difference(label, REFERENCE)
-        row |= {f"r2_minus_mean{end}": value for (end, _), value in zip(ends, difference, strict=True)}
-    return row | {"spearman": float(np.mean([row["spearman"] for row in rows]))}
-
-
-def _groupings(scores: Scores, centre: float) -> dict[str, list[str | None]]:
-    by_id = {song["id"]: song for song in scores.results.songs}
-    groupings: dict[str, list[str | None]] = {}
-    columns = metrics.valence_arousal_columns(scores.results.targets)
-    if columns:
-        quadrants = metrics.quadrants(scores.y_true[:, columns], centre=centre)
-        groupings["quadrant"] = [metrics.QUADRANTS[q].replace("-", "−") for q in quadrants]
-    for key in ("genre", "part"):
-        groupings[key] = [by_id[i].get(key) for i in scores.song_ids]
-    return groupings
-
-
-def _largest(names: Sequence[str | None]) -> list[tuple[str, np.ndarray]]:
-    values = np.array(["" if name is None else str(name) for name in names])
-    unique, sizes = np.unique(values[values != ""], return_counts=True)
-    by_size = sorted(zip(unique, sizes, strict=True), key=lambda pair: (-pair[1], pair[0]))
-    return [(str(name), values == name) for name, size in by_size[:_MOST_GROUPS] if size >= _FEWEST_SONGS]
-
-
-def _leaves(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, leaf in value.items():
-        nested = isinstance(leaf, Mapping) and leaf
-        found += _leaves(leaf, f"{prefix}{key}.") if nested else [(f"{prefix}{key}", leaf)]
-    return found

@@ -1,16 +1,17 @@
 "use strict";
 // Draws each picture when it comes near the screen: a page of forty pictures opens at once, and prints whole.
-const drawings = JSON.parse(document.getElementById("drawings").textContent);
-const songNames = JSON.parse(document.getElementById("song-names").textContent);
-const ink = "#222222", grid = "#e6e6ea";
+const stored = (id) => JSON.parse(document.getElementById(id).textContent);
+const drawings = stored("drawings"), songNames = stored("song-names"), excerpts = stored("excerpts");
+const ink = "#222222", grid = "#e6e6ea", edge = "#8a8a90";
+const heard = songNames.map((name, i) => (excerpts[i] ? name + "<br>♪ click to listen" : name));
 
 function withHouseStyle(layout) {
-  const axis = (own = {}) => ({ gridcolor: grid, zerolinecolor: "#8a8a90", linecolor: "#8a8a90", ticks: "outside", tickcolor: "#8a8a90", ticklen: 4, automargin: true, ...own, title: { standoff: 8, font: { size: 13 }, ...own.title } });
+  const axis = (own = {}) => ({ gridcolor: grid, zerolinecolor: edge, linecolor: edge, ticks: "outside", tickcolor: edge, ticklen: 4, automargin: true, ...own, title: { standoff: 8, font: { size: 13 }, ...own.title } });
   return {
     font: { family: 'system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif', size: 13, color: ink },
-    paper_bgcolor: "#ffffff", plot_bgcolor: "#ffffff", dragmode: false,
-    margin: { l: 56, r: 16, t: 46, b: 48 },
-    hoverlabel: { bgcolor: "#ffffff", bordercolor: "#8a8a90", font: { size: 13, color: ink }, align: "left", namelength: -1 },
+    paper_bgcolor: "#ffffff", plot_bgcolor: "#ffffff", dragmode: false, hovermode: "closest",
+    margin: { l: 40, r: 12, t: 28, b: 40 },
+    hoverlabel: { bgcolor: "#ffffff", bordercolor: edge, font: { size: 13, color: ink }, align: "left", namelength: -1 },
     ...layout,
     xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis),
   };
@@ -30,14 +31,55 @@ function draw(plot) {
   if (plot.dataset.drawn) return;
   plot.dataset.drawn = "yes";
   const { data, layout } = drawings[plot.id];
-  for (const trace of data) if (trace.customdata === "songs") trace.customdata = songNames;
+  const songs = layout.meta && layout.meta.songs;
+  let speaks = Boolean(songs);
+  for (const trace of data) if (trace.customdata === "songs") { trace.customdata = heard; speaks = true; }
   const styled = withHouseStyle(layout);
   const config = {
     responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "resetScale2d"]],
     toImageButtonOptions: { filename: "affekt-" + plot.id, scale: 2 },
   };
-  Plotly.newPlot(plot, data, styled, config).then(() => { if (layout.meta && layout.meta.join) joinPointsOnHover(plot, styled); });
+  Plotly.newPlot(plot, data, styled, config).then(() => {
+    if (layout.meta && layout.meta.join) joinPointsOnHover(plot, styled);
+    if (speaks) plot.on("plotly_click", (event) => {
+      const i = event.points[0].pointIndex;
+      play(songs ? songs[i] : i);
+    });
+  });
 }
+
+// One player for the page: a song that starts silences the one before.
+const player = new Audio();
+let playing = null;
+
+function play(song) {
+  if (!excerpts[song]) return;
+  if (playing === String(song) && !player.paused) { player.pause(); return; }
+  if (playing !== String(song)) player.src = excerpts[song];
+  playing = String(song);
+  player.currentTime = 0;
+  player.play().catch(() => tell("playing", "This excerpt cannot be played here."));
+}
+
+function tell(id, words) { const place = document.getElementById(id); if (place) place.textContent = words; }
+
+function showPlaying() {
+  for (const button of document.querySelectorAll(".play")) {
+    const on = button.dataset.song === playing && !player.paused && !player.ended;
+    button.setAttribute("aria-pressed", String(on));
+    button.firstElementChild.textContent = on ? "■" : "▶";
+  }
+}
+for (const change of ["play", "pause", "ended", "error"]) player.addEventListener(change, showPlaying);
+for (const button of document.querySelectorAll(".play")) button.addEventListener("click", () => play(button.dataset.song));
+
+function copy(button) {
+  const source = document.getElementById(button.dataset.copies);
+  const done = () => { tell("copied", "Copied."); button.textContent = "Copied"; setTimeout(() => { button.textContent = "Copy"; }, 2000); };
+  const selected = () => { getSelection().selectAllChildren(source); if (document.execCommand("copy")) done(); else tell("copied", "Selected; press the keys that copy."); };
+  if (navigator.clipboard) navigator.clipboard.writeText(source.textContent).then(done, selected); else selected();
+}
+for (const button of document.querySelectorAll(".copy")) button.addEventListener("click", () => copy(button));
 
 const plots = [...document.querySelectorAll(".plot")];
 const watcher = new IntersectionObserver((entries) => {

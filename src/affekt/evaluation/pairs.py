@@ -1,0 +1,98 @@
+"""Every two encoders side by side: the difference of their R2, and two tests of whether chance alone could make it.
+
+Conventions: `p_songs` asks whether the squared errors would look the same with the two names exchanged, song by song
+(artist by artist). `p_folds` asks whether another training and test set would turn the difference. A test set that
+several seeds share counts once, with the mean of its seeds: the same songs scored again are no new evidence. Test sets
+are matched by their songs, not by their numbers.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from affekt.evaluation import metrics
+from affekt.evaluation.statistics import corrected_resampled_t_test, sign_flip_test, verdict_words
+
+if TYPE_CHECKING:
+    from affekt.evaluation.scores import Scores
+
+Pair = tuple[str, str, str]  # target, first encoder, second encoder
+TestSets = dict[bytes, tuple[int, np.ndarray]]  # by its songs: their number, and R2 averaged over seeds (n_targets,)
+
+
+def pair_rows(scores: Scores) -> list[dict[str, Any]]:
+    """One row for each two encoders with a defined R2 on each target, without the adjustment for their number."""
+    pairs = [(target, *pair) for target in scores.results.targets for pair in combinations(scores.ranking(target), 2)]
+    by_songs = _p_songs(scores, pairs)
+    test_sets = {encoder: _test_sets(scores, encoder) for encoder in scores.encoders}
+    return [
+        _row(scores, pair, float(p), _p_folds(scores, pair, test_sets)) for pair, p in zip(pairs, by_songs, strict=True)
+    ]
+
+
+def _row(scores: Scores, pair: Pair, p_songs: float, p_folds: float) -> dict[str, Any]:
+    target, first, second = pair
+    value, low, high = scores.difference(first, second, target)
+    return {
+        "target": target,
+        "first": first,
+        "second": second,
+        "difference": value,
+        "low": low,
+        "high": high,
+        "verdict": verdict_words((low, high)),
+        "p_songs": p_songs,
+        "p_folds": p_folds,
+    }
+
+
+def _p_songs(scores: Scores, pairs: list[Pair]) -> np.ndarray:
+    """Shape (n_pairs,); NaN where the two encoders have other annotations, or fewer than two songs in common."""
+    if not pairs:
+        return np.empty(0)
+    loss = {e: metrics.mean_over_seeds((scores.y_pred[e] - scores.truth[e]) ** 2) for e in scores.encoders}
+    columns = [scores.results.targets.index(target) for target, _, _ in pairs]
+    gain = np.stack([loss[b][:, k] - loss[a][:, k] for (_, a, b), k in zip(pairs, columns, strict=True)], axis=1)
+    # A song that only one of the two was tested on adds 0 to every sum, whatever its sign. One draw of signs serves all.
+    p = sign_flip_test(np.nan_to_num(gain, nan=0.0), scores.groups, seed=scores.seed)
+    alike = [_same_truth(scores, *pair) for pair in pairs]
+    return np.where(alike & ((~np.isnan(gain)).sum(axis=0) >= 2), p, np.nan)
+
+
+def _same_truth(scores: Scores, target: str, first: str, second: str) -> bool:
+    column = scores.results.targets.index(target)
+    return np.array_equal(scores.truth[first][:, column], scores.truth[second][:, column])
+
+
+def _p_folds(scores: Scores, pair: Pair, test_sets: dict[str, TestSets]) -> float:
+    target, first, second = pair
+    column = scores.results.targets.index(target)
+    one, other = test_sets[first], test_sets[second]
+    rows = [(one[songs][0], one[songs][1][column] - other[songs][1][column]) for songs in one if songs in other]
+    defined = [row for row in rows if not np.isnan(row[1])]
+    if len(defined) < 2:
+        return np.nan
+    sizes, differences = np.array(defined).T
+    n_test = float(sizes.mean())
+    return float(corrected_resampled_t_test(differences, _n_songs(scores, first, second) - n_test, n_test))
+
+
+def _n_songs(scores: Scores, *encoders: str) -> int:
+    """How many songs the encoders were trained or tested on in their runs."""
+    recorded = (scores.results.dataset_of(encoder).get("n_scored") for encoder in encoders)
+    return min(max(n or 0, len(scores.results.songs)) for n in recorded)
+
+
+def _test_sets(scores: Scores, encoder: str) -> TestSets:
+    r2 = scores.fold_r2(encoder)
+    by_songs: dict[bytes, list[np.ndarray]] = defaultdict(list)
+    size: dict[bytes, int] = {}
+    for key, tested in scores.test_sets(encoder).items():
+        if key in r2:
+            by_songs[tested.tobytes()].append(r2[key])
+            size[tested.tobytes()] = int(tested.sum())
+    return {songs: (size[songs], np.mean(found, axis=0)) for songs, found in by_songs.items()}

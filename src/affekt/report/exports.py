@@ -1,0 +1,133 @@
+"""A report with everything beside it: one page, a table for a spreadsheet, one for a paper, a summary, every picture.
+
+    report.html   results.csv   table.tex   summary.md   figures/<picture>.png|svg
+
+All are made from the scores alone, each file whole or not at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from affekt.errors import MissingExtraError
+from affekt.evaluation.metrics import QUADRANT_SCORES
+from affekt.files import write_text
+from affekt.progress import bar, console
+from affekt.report import html, joined, page
+from affekt.report.figures import Picture
+from affekt.report.latex import latex_table
+from affekt.report.sources import Source, run_folder, scored
+from affekt.report.static import write_static
+from affekt.report.summary import summary
+from affekt.report.view import View
+
+#: Columns of results.csv: a row for each encoder, target and score.
+CSV_COLUMNS = ("encoder", "target", "score", "value", "low", "high", "n_songs", "n_seeds", "weights", "role", "music")
+
+_SCORES = ("r2", "r2_minus_mean", "rmse", "mae", "pearson", "spearman", "ccc")
+_QUADRANTS = tuple(f"quadrant_{name}" for name in QUADRANT_SCORES)
+_MEAN = "mean of the targets"
+
+
+def write_all(
+    results: Source, folder: Path, tell: Callable[[str], None] | None = None, quiet: bool = False
+) -> list[Path]:
+    """Write the report and everything beside it.
+
+    Args:
+        results: a comparison, one that was scored already, its `results.json`, or the run folder that holds one.
+        folder: where to.
+        tell: takes a remark, such as what was left out because a package is missing; standard error by default.
+        quiet: no progress bar.
+
+    Returns:
+        The files written, `report.html` first.
+
+    Raises:
+        DataError: the results cannot be read or scored.
+        StorageError: a file cannot be written.
+    """
+    folder = Path(folder)
+    view = View(scored(results))
+    of = joined if joined.is_joined(view) else page
+    data = html.report_data(view, run_folder(results) or folder)
+    texts = {
+        "report.html": html.render(view, data),
+        "results.csv": results_csv(view),
+        "table.tex": latex_table(view),
+        "summary.md": summary(view, of.heading(view), of.verdicts(view), of.further(view)),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    figures = write_figures(of.pictures_of(data), folder / "figures", tell, quiet)
+    return [*(folder / name for name in texts), *figures]
+
+
+def write_figures(
+    pictures: Sequence[Picture], folder: Path, tell: Callable[[str], None] | None = None, quiet: bool = False
+) -> list[Path]:
+    """Write every picture as PNG and SVG; none, with a remark, where matplotlib is not installed."""
+    written = []
+    try:
+        with bar("figures", len(pictures), quiet) as advance:
+            for stem, picture in zip(file_stems(pictures), pictures, strict=True):
+                written += write_static(picture, folder, stem)
+                advance()
+    except MissingExtraError as error:
+        (tell or console().print)(f"No figures as PNG and SVG: {error}")
+    return written
+
+
+def results_csv(view: View) -> str:
+    """Every score with its interval, a row for each encoder, target and score; empty where there is none."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    writer.writerows(_csv_rows(view))
+    return text.getvalue()
+
+
+def file_stems(pictures: Iterable[Picture]) -> Iterator[str]:
+    """A file name for each picture, after what it shows and whom, all of them different."""
+    taken: set[str] = set()
+    for picture in pictures:
+        stem = wanted = _plain(f"{picture['id'].split('-')[0]} {picture['subject']}")
+        number = 2
+        while stem in taken:
+            stem, number = f"{wanted}-{number}", number + 1
+        taken.add(stem)
+        yield stem
+
+
+def _csv_rows(view: View) -> Iterator[list[Any]]:
+    for label in view.order:
+        by_target = {row["target"]: row for row in view.rows if row["encoder"] == label}
+        if len(view.targets) > 1:
+            counts = {name: max(row[name] for row in by_target.values()) for name in ("n_songs", "n_seeds")}
+            by_target[_MEAN] = {**view.averaged_row(label), **counts}
+        about = [
+            str(view.described[label].get("weights") or ""),
+            ", ".join(view.roles(label)),
+            "synthetic music" if view.synthetic else "",
+        ]
+        for target, row in by_target.items():
+            for name in (*_SCORES, *(name for name in _QUADRANTS if name in row)):
+                numbers = [_number(row.get(f"{name}{end}")) for end in ("", "_low", "_high")]
+                yield [label, target, name, *numbers, int(row["n_songs"]), int(row["n_seeds"]), *about]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or not np.isfinite(value) else f"{value:.6g}"
+
+
+def _plain(text: str) -> str:
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
+    return re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")[:80] or "figure"

@@ -1,0 +1,89 @@
+"""The sentences of a report: the verdict first, and what a reader must know before believing it.
+
+Every claim follows from an interval alone, as `affekt.evaluation.statistics.verdict_words` puts it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from affekt.evaluation.statistics import verdict_words
+from affekt.evaluation.words import capitalised, listed
+from affekt.report.tables import interval_text, percent
+from affekt.report.view import RANDOM_WEIGHTS, View
+
+SYNTHETIC = (
+    "The songs and their ratings were generated. These numbers show that the comparison works; they say nothing about "
+    "real music."
+)
+
+
+class Verdict(NamedTuple):
+    """The answer for one target."""
+
+    target: str
+    claim: str  # in one sentence
+    evidence: str  # the numbers behind it
+    detail: str  # the whole verdict
+
+
+def verdicts(view: View) -> list[Verdict]:
+    """The answer for each target, in the data set's order."""
+    sentences = view.scores.headline()
+    details = {
+        target: [
+            sentence.split(": ", 1)[1] for sentence in sentences if sentence.startswith(f"{capitalised(target)}: ")
+        ]
+        for target in view.targets
+    }
+    return [Verdict(t, _claim(view, t), _evidence(view, t), " ".join(details[t])) for t in view.targets]
+
+
+def caveats(view: View) -> list[str]:
+    """What a reader of any number must know; that the music is synthetic comes first."""
+    results = view.scores.results
+    untrained = [label for label in view.order if view.untrained(label) and not view.parent(label)]
+    return [
+        *([f"Synthetic music. {SYNTHETIC}"] if view.synthetic else []),
+        *([f"Not pretrained ({RANDOM_WEIGHTS}): {', '.join(untrained)}."] if untrained else []),
+        *(
+            ["Control run: the labels were shuffled among the songs. No encoder should reach an R² above 0."]
+            if view.experiment.get("permute_labels")
+            else []
+        ),
+        *view.scores.notes,
+        *(
+            ["A single seed: how much a score changes from one training to the next is not in its interval."]
+            if len(results.seeds) == 1
+            else []
+        ),
+    ]
+
+
+def _claim(view: View, target: str) -> str:
+    ranking = view.ranking(target)
+    if not ranking:
+        return "Undefined: all annotations are the same."
+    best, others = ranking[0], ranking[1:]
+    if not others:
+        return f"{best} ran alone."
+    tied = [other for other in others if _verdict(view, best, other, target) != "better"]
+    if any(map(view.scores.is_reference, [best, *tied])):
+        return "No encoder is shown to beat guessing the mean."
+    if not tied:
+        return f"{best} is better than {'every other' if len(others) > 1 else others[0]}."
+    return f"{best} leads; no difference shown to {listed(tied, 3)}."
+
+
+def _evidence(view: View, target: str) -> str:
+    ranking = view.ranking(target)
+    if not ranking:
+        return ""
+    value, low, high = view.scores.r2(ranking[0], target)
+    ceiling = view.ceiling.get(target)
+    share = f", {percent(value / ceiling)} of the ceiling {ceiling:.2f}" if ceiling and ceiling > 0 else ""
+    return f"{ranking[0]}: R² {interval_text(value, low, high)}{share}"
+
+
+def _verdict(view: View, first: str, second: str, target: str) -> str:
+    return verdict_words(view.scores.difference(first, second, target)[1:])
