@@ -58,7 +58,10 @@ def main() -> int:
 def coverage(options: argparse.Namespace) -> Iterator[str]:
     """Without any difference: what the intervals hold, how often the verdict is right, how often tests reject."""
     error = monte_carlo_error(0.95, options.comparisons)
-    yield f"{options.comparisons} comparisons in each row, population R² .5; Monte-Carlo error of a share near .95: {error:.4f}."
+    yield (
+        f"{options.comparisons} comparisons in each row, population R² .5; all shares in per cent, with a Monte-Carlo "
+        f"error of {100 * error:.1f} near 95."
+    )
     yield ""
     yield (
         "| songs | artists | labels | second encoder | R² in its interval | difference in its interval "
@@ -69,7 +72,9 @@ def coverage(options: argparse.Namespace) -> Iterator[str]:
         for artists in (False, True):
             for heavy in (False, True):
                 for predictions in ("alike", "unlike"):
-                    found = measure(Scenario(n_songs, artists, heavy, predictions), options.comparisons, seed=options.seed)
+                    found = measure(
+                        Scenario(n_songs, artists, heavy, predictions), options.comparisons, seed=options.seed
+                    )
                     shares = (found.r2_covered, found.covered, found.covered_plain, found.no_difference)
                     yield _row(
                         n_songs,
@@ -82,7 +87,10 @@ def coverage(options: argparse.Namespace) -> Iterator[str]:
 
 def power(options: argparse.Namespace) -> Iterator[str]:
     """With a difference: how often it is found."""
-    yield f"{options.comparisons} comparisons in each cell; normal labels, both encoders alike, the better one at R² .5."
+    yield (
+        f'Share called "better", in per cent; {options.comparisons} comparisons in each cell, normal labels, both '
+        "encoders alike, the better one at R² .5."
+    )
     yield ""
     yield "| songs | artists | " + " | ".join(f"difference {d:.2f}" for d in DIFFERENCES) + " |"
     yield "|---|---|" + "---|" * len(DIFFERENCES)
@@ -134,7 +142,9 @@ def _trained_pair(n_songs: int, seed: list[int]) -> np.ndarray:
         y_pred = np.stack([_cross_predicted(embedding, y_true, fold) for fold in folds])  # (seed, song, label)
         statistics.append((y_pred, weighted_scores(y_true, y_pred)))
     (first, one), (second, other) = statistics
-    resampled = bootstrap(lambda w: np.stack([one(w)[:, _R2], other(w)[:, _R2]], axis=1), n_songs, None, 1000, seed=seed[-1])
+    resampled = bootstrap(
+        lambda w: np.stack([one(w)[:, _R2], other(w)[:, _R2]], axis=1), n_songs, None, 1000, seed=seed[-1]
+    )
     interval = resampled.apply(lambda values: values[..., 0, :] - values[..., 1, :]).interval()
     shown = (interval.low > 0) | (interval.high < 0)
     gain = ((second - y_true) ** 2 - (first - y_true) ** 2).mean(axis=0)

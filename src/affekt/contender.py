@@ -86,6 +86,9 @@ def _entered(section: EncoderSection, seeds: Sequence[int]) -> Contender:
         encoders[seed] = _built(section, seed) if encoders[seeds[0]].drawn else encoders[seeds[0]]
     plan = ClipPlan(section.clips.count, section.clips.length_s)
     cut = encoders[seeds[0]].cut(section.freeze)
+    longest_s = encoders[seeds[0]].longest_clip_s
+    if longest_s is not None and plan.length_s > longest_s:
+        raise ConfigError(f"clips.length_s is {plan.length_s:g}; this encoder takes up to {longest_s:g} s.")
     if section.head == "ridge" and not cut.frozen:
         raise ConfigError(f'head "ridge" is a closed form, but "{cut.name}" is to be trained. Use head: linear.')
     if section.head != "ridge" and importlib.util.find_spec("lightning") is None:

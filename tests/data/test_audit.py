@@ -39,6 +39,18 @@ def test_ceilings_are_those_of_the_corrected_labels(small_deam):
     np.testing.assert_allclose((found.valence.r2, found.arousal.r2), expected)
 
 
+def test_single_ratings_give_a_second_ceiling(small_deam, copies):
+    copies.write_ratings(small_deam)
+    audit = audit_deam(small_deam.root)
+    n = len(audit.ceilings) // 2
+    assert [one.method for one in audit.ceilings] == ["rater deviations"] * n + ["split-half"] * n
+    assert [one.songs for one in audit.ceilings[:n]] == [one.songs for one in audit.ceilings[n:]]
+    lines = audit.summary_lines()
+    assert "Noise ceiling from the raters' disagreement (labels put right)" in lines
+    assert "Noise ceiling from single ratings, split in halves (labels put right)" in lines
+    assert json.loads(json.dumps(audit.as_dict(), allow_nan=False))["ceilings"][-1]["method"] == "split-half"
+
+
 def test_a_mended_copy(tmp_path, copies):
     copies.make_deam(tmp_path, exchanged=lambda song: False)
     audit = audit_deam(tmp_path)

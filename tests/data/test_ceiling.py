@@ -145,7 +145,7 @@ class TestInterval:
 
     @pytest.mark.parametrize("method", [noise_ceiling, partial(split_half, n_draws=5)])
     def test_it_covers_the_truth(self, method):
-        """95 % of 150 intervals, within three standard errors of simulation; a percentile interval is a little short."""
+        """95 % of 150 intervals, within three standard errors; a percentile interval is a little short."""
         rng = np.random.default_rng(10)
         expected = 1.1**2 / (1.1**2 + 1.6**2 / 10)
         hits = 0

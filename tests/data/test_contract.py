@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from affekt.data import DATASETS, Dataset, load_dataset
+from affekt.data.splits import draw_split, verify
 
 
 def small_deam(root, copies):
-    copies.make_deam(root)
+    copy = copies.make_deam(root)
+    copies.write_ratings(copy)
+    copies.write_songs_info(
+        root, {song: "development" if song % 5 else "evaluation" for song in copy.truth if song < 1000}
+    )
     copies.write_audio(root, [2, 1001])
     return {"root": root}
 
@@ -18,8 +24,10 @@ def small_demo(root, copies):
 
 
 def small_folder(root, copies):
-    rows = [(f"audio/{i}.wav", 9 - i, 1 + i, "Anna") for i in range(8)] + [("missing.wav", 5, 5, "")]
-    copies.write_folder(root, ("file_name", "arousal", "valence", "artist"), rows)
+    rows = [(f"audio/{i}.wav", 9 - i, 1 + i, "Anna", f"19{i % 3}0s", 1.5, 1.5, 9) for i in range(8)]
+    rows.append(("missing.wav", 5, 5, "", "", "", "", ""))
+    header = ("file_name", "arousal", "valence", "artist", "decade", "valence_std", "arousal_std", "n_raters")
+    copies.write_folder(root, header, rows)
     return {"root": root}
 
 
@@ -58,6 +66,34 @@ def test_every_record_has_a_value_for_each_target(dataset):
     n = len(dataset.target_names)
     assert all(song.target_std is None or len(song.target_std) == n for song in dataset.songs)
     assert dataset.ceiling is None or len(dataset.ceiling) == n
+
+
+def test_a_ceiling_says_where_it_comes_from(dataset):
+    assert (dataset.ceiling is None) == (dataset.ceiling_method is None)
+    assert dataset.ceiling_method in (None, "rater deviations", "split-half", "construction")
+    assert dataset.ceiling_interval is None or len(dataset.ceiling_interval) == len(dataset.target_names)
+
+
+def test_single_ratings_average_to_the_labels(dataset):
+    for song in dataset.songs:
+        if song.ratings is not None:
+            assert len(song.ratings) == song.n_raters
+            np.testing.assert_allclose(np.mean(song.ratings, axis=0), song.targets, atol=0.051)
+
+
+def test_what_a_song_says_is_text(dataset):
+    for song in dataset.songs:
+        said = [song.artist, song.genre, song.part, song.title, *dict(song.attributes).values()]
+        assert all(value is None or (isinstance(value, str) and value.strip()) for value in said)
+        assert len(dict(song.attributes)) == len(song.attributes)
+
+
+def test_every_column_that_songs_share_can_be_left_out(dataset):
+    for column, counts in dataset.columns().items():
+        if len(counts) > 1 and max(counts.values()) > 1:
+            split = draw_split(dataset, "leave-one-out", 0, group=None, by=column)
+            assert set(split.tested) == {song.id for song in dataset.songs if counts[song.value(column)] > 1}
+            verify(split, dataset)
 
 
 def test_valence_stands_before_arousal(dataset):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from affekt.data import load_dataset
 from affekt.data.deam import STATIC_NAMES, load_deam
-from affekt.errors import DataError, MissingExtraError
+from affekt.data.splits import draw_split, verify
+from affekt.errors import ConfigError, DataError, MissingExtraError
 
 METADATA = "DEAM_Annotations/metadata"
 ODD_CELLS = ["1_0", "٣", "0x5", "5,5", '"5"3', "5e0", "+5", "1e400", "", "n/a", "2.", "\n5", "5\n", '"5.5"', "7"]
@@ -38,6 +39,31 @@ def edit(path, old, new):
 def twelve_songs(copies, tmp_path_factory):
     copy = copies.make_deam(tmp_path_factory.mktemp("twelve"), n_2013=4, n_2014=4, n_2015=4)
     return copy, copy.first_file.read_text()
+
+
+class TestOfficialSplit:
+    def test_the_marks_of_emomusic_are_read(self, small_deam, copies):
+        early = [song for song in small_deam.truth if song <= 1000]
+        sets = {song: "evaluation" if i % 4 == 0 else "development" for i, song in enumerate(early)}
+        copies.write_songs_info(small_deam.root, {**sets, 999: "development"})
+        dataset = load_deam(small_deam.root)
+        assert {int(song.id): song.value("mediaeval 2013 SET") for song in dataset.songs} == {
+            song: sets.get(song) for song in small_deam.truth
+        }
+        assert dataset.songs[0].artist == "Artist 2" and dataset.songs[0].title == "Song 2"
+        split = draw_split(dataset, "official-2013", 0)
+        assert set(split.tested) == {str(song) for song in early if sets[song] == "evaluation"}
+        verify(split, dataset)
+
+    def test_a_copy_without_them_says_what_to_do(self, small_deam):
+        with pytest.raises(ConfigError, match=r"songs_info\.csv: put that file anywhere below DEAM's folder"):
+            draw_split(load_deam(small_deam.root), "official-2013", 0)
+
+    def test_the_other_kinds_work_on_parts(self, small_deam):
+        dataset = load_deam(small_deam.root)
+        long = draw_split(dataset, "long", 0)
+        assert set(long.tested) == {song.id for song in dataset.songs if int(song.id) > 2000}
+        assert draw_split(dataset, "leave-one-out", 0, by="part").values == ("2013", "2014", "2015")
 
 
 class TestLabels:
@@ -348,6 +374,15 @@ def test_real_copy():
     assert sum("744 songs" in note for note in dataset.notes) == 1
     assert len({song.artist for song in dataset.songs}) == 927
     np.testing.assert_allclose(dataset.ceiling, (0.787, 0.845), atol=5e-4)
+    clips = dataset.select(song for song in dataset.ids if int(song) <= 2000)
+    np.testing.assert_allclose(clips.ceiling, (0.79, 0.85), atol=0.01)
+    whole = dataset.select(draw_split(dataset, "long", 0).tested)
+    assert len(whole) == 58
+    np.testing.assert_allclose(whole.ceiling, (0.83, 0.55), atol=0.01)
+    for seed in (0, 1):
+        split = draw_split(dataset, "leave-one-out", seed, by="part")
+        assert (split.values, len(split.tested)) == (("2013", "2014", "2015"), 1802)
+        verify(split, dataset)
 
 
 @pytest.mark.skipif("AFFEKT_TEST_DATA" not in os.environ, reason="needs the real data")

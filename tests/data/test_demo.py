@@ -13,13 +13,14 @@ import soundfile
 
 import affekt
 from affekt.data import demo, load_dataset
-from affekt.data.ceiling import noise_ceiling
+from affekt.data.ceiling import estimates, noise_ceiling
 from affekt.data.deam import load_deam, read_deam
 from affekt.data.demo import draw_corpus, label_moments, load_demo
 from affekt.data.exchange import measure_agreement
 from affekt.data.synthesis import CUE_NAMES, STYLES
 from affekt.errors import DataError, StorageError
 
+PER_RATER = "DEAM_Annotations/annotations/annotations per each rater/song_level/static_annotations_songs_1_2000.csv"
 STATIC = "DEAM_Annotations/annotations/annotations averaged per song/song_level"
 
 
@@ -137,6 +138,28 @@ def test_loads_as_deam_does(made):
     by_reader = load_deam(only_folder(root))
     assert by_reader.synthetic
     np.testing.assert_array_equal(by_reader.targets(), dataset.targets())
+
+
+def test_single_ratings_are_read_back(made):
+    root, dataset = made
+    corpus = draw_corpus(4, 1)
+    np.testing.assert_array_equal([song.ratings for song in dataset.songs], corpus.ratings)
+    header, first, *_ = (only_folder(root) / PER_RATER).read_text().splitlines()
+    assert header == "workerId,SongId,Valence,Arousal"
+    assert re.fullmatch(r"simulated-\d\d,1001,\d,\d", first)
+
+
+def test_the_ceiling_is_the_known_one_and_the_raters_lead_to_it_in_two_ways(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "_write_song", lambda folder, song: None)
+    corpus = draw_corpus(1000, 4)
+    demo.write_corpus(tmp_path, corpus, 4, progress=False)
+    dataset = load_deam(tmp_path)
+    assert (dataset.ceiling, dataset.ceiling_method) == (corpus.ceiling, "construction")
+    halves, deviations = estimates(dataset.songs)
+    assert (halves.method, deviations.method) == ("split-half", "rater deviations")
+    for found in (halves, deviations):
+        np.testing.assert_allclose([one.r2 for one in found.targets], corpus.ceiling, atol=0.02)
+    assert dataset.select(dataset.ids[:500]).ceiling_method == "split-half"
 
 
 def test_targets_and_labels_are_passed_on(made):

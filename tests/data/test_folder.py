@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from affekt.data import load_dataset
+from affekt.data.ceiling import noise_ceiling
 from affekt.data.folder import load_folder
 from affekt.errors import DataError
 
@@ -105,6 +106,90 @@ class TestLoading:
         copies.write_folder(tmp_path, ("file_name", "valence"), [("audio/1.wav", 5)])
         (tmp_path / "metadata.csv").write_text("file_name,valence\r\naudio\\1.wav,5\r\n")
         assert load_folder(tmp_path).songs[0].audio_path == tmp_path / "audio/1.wav"
+
+
+class TestFurtherColumns:
+    def test_they_are_attributes_of_the_songs(self, tmp_path, copies):
+        header = ("file_name", "valence", "Decade", "label", "artist", "tempo", "valence_std", "mood_std")
+        rows = [("a.wav", 5, "1990s", "  Blue   Note ", "Anna", 120, 1.0, 2), ("b.wav", 6, "", "Verve", "", 90, "", 3)]
+        first, second = load_folder(copies.write_folder(tmp_path, header, rows)).songs
+        assert first.attributes == (("Decade", "1990s"), ("label", "Blue Note"), ("tempo", "120"), ("mood_std", "2"))
+        assert second.attributes == (("label", "Verve"), ("tempo", "90"), ("mood_std", "3"))
+        assert first.value("decade") == "1990s" and second.value("decade") is None
+        assert first.value("label") == "Blue Note" and first.value("artist") == "Anna"
+
+    def test_targets_groups_and_spreads_are_none(self, tmp_path, copies):
+        header = ("file_name", "tension", "tension_std", "power", "power_std", "n_raters", "album", "Artist")
+        copies.write_folder(tmp_path, header, [("a.wav", 5, 1, 6, 1, 10, "First", "Anna")])
+        assert load_folder(tmp_path, targets=["tension", "power"], group="album").songs[0].attributes == ()
+        assert load_folder(tmp_path, targets=["tension"]).songs[0].attributes == (("power", "6"), ("album", "First"))
+
+    def test_they_change_the_fingerprint(self, tmp_path, copies):
+        prints = set()
+        for decade in ("1990s", "1980s"):
+            copies.write_folder(tmp_path, ("file_name", "valence", "decade"), [("a.wav", 5, decade)])
+            prints.add(load_folder(tmp_path).fingerprint())
+        assert len(prints) == 2
+
+    def test_leave_one_out_by_any_of_them(self, tmp_path, copies):
+        from affekt.data.splits import draw_split, verify
+
+        rows = [(f"{i}.wav", 1 + i % 9, "swing" if i % 2 else "bop", f"Artist {i // 3}") for i in range(24)]
+        dataset = load_folder(copies.write_folder(tmp_path, ("file_name", "valence", "Style", "artist"), rows))
+        split = draw_split(dataset, "leave-one-out", 0, by="style", group=None)
+        assert split.values == ("bop", "swing") and len(split.tested) == 24
+        verify(split, dataset)
+
+
+class TestRaters:
+    HEADER = ("file_name", "valence", "arousal", "Valence_std", "arousal_STD", "N_raters")
+
+    def test_deviations_and_their_number_give_the_ceiling(self, tmp_path, copies):
+        rows = [(f"{i}.wav", 1 + i % 8, 9 - i % 5, 1.5, 0.5, 10 + i % 2) for i in range(20)]
+        dataset = load_folder(copies.write_folder(tmp_path, self.HEADER, rows))
+        assert dataset.songs[1].target_std == (1.5, 0.5) and dataset.songs[1].n_raters == 11
+        assert dataset.ceiling == tuple(one.r2 for one in noise_ceiling(dataset.songs))
+        assert dataset.ceiling_method == "rater deviations" and dataset.ceiling[0] < dataset.ceiling[1] < 1
+        assert dataset.notes == ()
+
+    def test_songs_may_lack_them(self, tmp_path, copies):
+        rows = [(f"{i}.wav", 1 + i % 8, 9 - i % 5, *((1.5, 0.5, 10) if i % 2 else ("", 0.5, ""))) for i in range(20)]
+        dataset = load_folder(copies.write_folder(tmp_path, self.HEADER, rows))
+        assert dataset.songs[0].target_std is None and dataset.songs[0].n_raters is None
+        assert dataset.ceiling == tuple(one.r2 for one in noise_ceiling(dataset.songs[1::2]))
+
+    def test_too_little_is_no_ceiling_and_says_so(self, tmp_path, copies):
+        copies.write_folder(tmp_path, self.HEADER[:4], [("a.wav", 1, 2, 1), ("b.wav", 3, 4, 1)])
+        dataset = load_folder(tmp_path)
+        assert dataset.ceiling is None and dataset.songs[0].target_std is None
+        assert dataset.notes == (
+            "No noise ceiling: it needs all of n_raters, valence_std, arousal_std in a song's line; found the columns "
+            "Valence_std.",
+        )
+
+    def test_a_spread_may_be_a_target_itself(self, tmp_path, copies):
+        copies.write_folder(tmp_path, ("file_name", "valence", "valence_std"), [("a.wav", 1, 2), ("b.wav", 3, 4)])
+        dataset = load_folder(tmp_path, targets=["valence", "valence_std"])
+        assert dataset.songs[0].targets == (1, 2) and dataset.songs[0].target_std is None
+
+    def test_mistakes_are_named_with_the_others(self, tmp_path, copies):
+        rows = [("a.wav", 1, 2, -1, 1, 10), ("b.wav", 1, 2, 1, "wide", 0), ("c.wav", 1, 2, 1, 1, 2.5)]
+        copies.write_folder(tmp_path, self.HEADER, rows)
+        with pytest.raises(DataError) as caught:
+            load_folder(tmp_path, scale=(1, 9))
+        heading, *lines = str(caught.value).splitlines()
+        assert heading.startswith("4 problems")
+        for line, part in zip(
+            lines,
+            [
+                'line 2: Valence_std = "-1"; allowed: a number from 0 to 8',
+                'line 3: N_raters = "0"; allowed: a whole number from 1',
+                'line 3: arousal_STD = "wide"; allowed: a number from 0 to 8',
+                'line 4: N_raters = "2.5"; allowed: a whole number from 1',
+            ],
+            strict=True,
+        ):
+            assert part in line
 
 
 class TestWhatIsMissing:

@@ -6,7 +6,7 @@ import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affekt.data.metadata import Credits, artist_key, read_metadata, read_tags, unify_artists
+from affekt.data.metadata import Credits, artist_key, read_metadata, read_official_sets, read_tags, unify_artists
 from affekt.errors import DataError
 
 Y2013 = (
@@ -142,3 +142,23 @@ def test_tags_of_a_wav_and_of_no_audio(tmp_path):
     sf.write(wav, np.zeros(100), 16000)
     text.write_text("not audio")
     assert read_tags(wav) == read_tags(text) == read_tags(tmp_path / "none.mp3") == Credits()
+
+
+class TestOfficialSets:
+    def test_the_mark_is_found_behind_names_that_spilled_over(self, tmp_path):
+        path = tmp_path / "songs_info.csv"
+        path.write_text(
+            "song_id,file_name,Artist,Song title,Genre,Mediaeval 2013 set\n"
+            '2,"\t2.mp3","A\t","\tB\t","\tBlues\t",development\n'
+            "3,3.mp3,Evaluation, The Band,Title,Blues, Evaluation \n"
+            "4,4.mp3,A,B,Blues,\n"
+            "x,5.mp3,A,B,Blues,development\n"
+        )
+        assert read_official_sets([path]) == {"2": "development", "3": "evaluation"}
+
+    def test_files_without_the_column_say_nothing(self, tmp_path):
+        path = tmp_path / "metadata_2014.csv"
+        path.write_text("song_id,artist,tags\n2,A,development\n")
+        assert read_official_sets([path]) == {}
+        (tmp_path / "metadata_2013.csv").write_text("")
+        assert read_official_sets([tmp_path / "metadata_2013.csv"]) == {}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from affekt.data.base import Dataset, Song
 from affekt.data.partition import group_labels, quadrant_labels
-from affekt.data.splits import Fold, Split, draw_split, read_split, verify
+from affekt.data.splits import Split, draw_split, read_split, verify
 from affekt.errors import ConfigError, LeakageError
 
 
@@ -306,7 +306,7 @@ class TestReading:
         path = tmp_path / "split.json"
         path.write_text(json.dumps({str(seed): split.as_dict() for seed, split in drawn.items()}))
         assert {seed: read_split(path, dataset, seed) for seed in drawn} == drawn
-        with pytest.raises(ConfigError, match="no split for seed 1. Found: 0, 3. Take these"):
+        with pytest.raises(ConfigError, match=r"no split for seed 1\. Found: 0, 3\. Take these"):
             read_split(path, dataset, 1)
 
     def test_a_few_songs_by_hand_will_do(self, dataset: Dataset, tmp_path: Path) -> None:
@@ -344,13 +344,13 @@ class TestReading:
         ],
     )
     def test_what_is_no_split(self, dataset: Dataset, path: Path, changes: dict[str, Any]) -> None:
-        with pytest.raises(ConfigError, match="not a split. Expected"):
+        with pytest.raises(ConfigError, match=r"not a split\. Expected"):
             read_split(self.edited(path, **changes), dataset)
 
     @pytest.mark.parametrize("text", ["", "[]", "3", "{", '{"0": 3}', '{"0": {"name": "x"}}', "\x00", '"folds"'])
     def test_what_is_no_json_of_ours(self, dataset: Dataset, path: Path, text: str) -> None:
         path.write_text(text)
-        with pytest.raises(ConfigError, match="split.json: "):
+        with pytest.raises(ConfigError, match=r"split\.json: "):
             read_split(path, dataset)
 
     def test_no_file(self, dataset: Dataset, tmp_path: Path) -> None:

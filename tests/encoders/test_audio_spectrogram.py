@@ -320,7 +320,7 @@ def test_the_newer_file_of_settings(publish: Make, tmp_path: Path, older_too: bo
     assert front_end_of(tmp_path) == expected
     (tmp_path / "processor_config.json").write_text('{"processor_class": "ClapProcessor"}')
     if older_too:
-        with pytest.raises(WeightsError, match=r"frames of max_length_s = 201, but"):
+        with pytest.raises(WeightsError, match=r"frames of max_length_s = 2001, but"):
             front_end_of(tmp_path)
 
 

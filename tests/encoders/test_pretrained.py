@@ -53,7 +53,8 @@ def test_through_the_hub(server: Any, folder: Path, tmp_path: Path) -> None:
     rate_hz = fetched.spec.sample_rate_hz
     assert rate_hz is not None
     clips = np.random.default_rng(0).uniform(-1, 1, (1, rate_hz // 4)).astype(np.float32)
-    np.testing.assert_array_equal(*(e.activations(clips, e.cut("all")) for e in (fetched, local)))
+    one, other = (encoder.activations(clips, encoder.cut("all")) for encoder in (fetched, local))
+    np.testing.assert_array_equal(one, other)
 
 
 def test_untrained_twins(folder: Path) -> None:

@@ -2,7 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
@@ -160,6 +160,75 @@ def test_confusion_counts_every_song_once():
         metrics.quadrants(y_true, centre=5), metrics.quadrants(y_pred, centre=5), labels=range(4)
     )
     np.testing.assert_array_equal(counts, expected)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:sklearn")  # on classes that are missing on one side
+@settings(deadline=None)
+@given(arrays(float, (12, 2, 2), elements=st.floats(1, 9)))
+def test_quadrant_scores_agree_with_sklearn(songs):
+    y_true, y_pred = songs[..., 0], songs[..., 1]
+    true, pred = (metrics.quadrants(values, centre=5) for values in (y_true, y_pred))
+    expected = {
+        metrics.quadrant_accuracy: sklearn_metrics.accuracy_score(true, pred),
+        metrics.quadrant_balanced_accuracy: sklearn_metrics.balanced_accuracy_score(true, pred),
+        metrics.quadrant_macro_f1: sklearn_metrics.f1_score(true, pred, average="macro"),
+    }
+    for score, value in expected.items():
+        assert score(y_true=y_true, y_pred=y_pred, centre=5) == pytest.approx(value)
+
+
+def test_quadrant_scores_of_no_song_are_undefined():
+    assert np.isnan(metrics.quadrant_scores(np.zeros((2, 4, 4)))).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nothing_has_no_quadrant(bad):
+    with pytest.raises(ShapeError, match="no quadrant"):
+        metrics.quadrants(np.array([[5.0, bad]]), centre=5)
+    with pytest.raises(ShapeError, match="no quadrant"):
+        metrics.quadrants(np.array([[5.0, 5.0]]), centre=bad)
+
+
+wild = st.one_of(
+    st.floats(-10, 10),
+    st.just(3.3),
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.sampled_from([1e9, 1e9 + 1, 1e99, -1e99, 1e-160, 5e-324]),
+)
+tame = st.one_of(st.just(3.3), st.floats(-10, 10), st.sampled_from([1e9, 1e99, -1e99, 1e-160]))
+QUADRANT_FUNCTIONS = [
+    metrics.confusion,
+    metrics.quadrant_accuracy,
+    metrics.quadrant_balanced_accuracy,
+    metrics.quadrant_macro_f1,
+]
+
+
+@pytest.mark.filterwarnings("error")
+@given(
+    st.sampled_from([(0, 2), (1, 2), (2, 2), (3, 1), (4, 0), (5, 2), (3,), (2, 2, 2)]).flatmap(
+        lambda shape: st.sampled_from([wild, tame]).flatmap(
+            lambda e: st.tuples(arrays(float, shape, elements=e), arrays(float, shape, elements=e))
+        )
+    )
+)
+@settings(max_examples=200, deadline=None)
+def test_wild_songs_give_a_defined_result_or_one_clear_error(pair):
+    y_true, y_pred = pair
+    usable = y_true.ndim == 2 and len(y_true) > 1 and (np.abs([y_true, y_pred]) <= metrics.LARGEST).all()
+    for score in SCORES:
+        if usable:
+            found = score(y_true=y_true, y_pred=y_pred)
+            assert found.shape == y_true.shape[1:] and not np.isinf(found).any()
+        else:
+            with pytest.raises(ShapeError):
+                score(y_true=y_true, y_pred=y_pred)
+    for score in QUADRANT_FUNCTIONS:
+        if usable and y_true.shape[1] == 2:
+            assert np.isfinite(score(y_true=y_true, y_pred=y_pred, centre=5.0)).all()
+        else:
+            with pytest.raises(ShapeError):
+                score(y_true=y_true, y_pred=y_pred, centre=5.0)
 
 
 @pytest.mark.parametrize(

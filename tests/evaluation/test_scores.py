@@ -1,11 +1,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from affekt.errors import DataError
 from affekt.evaluation import metrics
+from affekt.evaluation.factorial import factorial
 from affekt.evaluation.results import Prediction, Results
 from affekt.evaluation.scores import artists, headline, score, score_table
+from affekt.evaluation.statistics import corrected_resampled_t_test
 
 
 def comparison(n_songs=60, targets=("valence", "arousal"), seeds=(0, 1), n_folds=3, artist=None, **noise):
@@ -233,3 +238,238 @@ def test_seeds_that_test_other_songs_are_each_scored_on_their_own():
     assert table.loc["good", "r2_low"].notna().all()
     pairs = score(results).pairs()
     assert pairs[["p_songs", "p_folds"]].notna().all(axis=None)
+
+
+def test_the_first_place_over_folds_unconfirmed_is_said():
+    # One fold in three is turned around: other songs would not change the verdict, other training sets might.
+    results = comparison(n_songs=300, good=0.3, poor=0.5, seeds=(0,))
+    rng = np.random.default_rng(1)
+    results.predictions = [
+        p._replace(y_pred=p.y_true + 0.55 * rng.normal()) if (p.encoder, p.fold) == ("good", 0) else p
+        for p in results.predictions
+    ]
+    scores = score(results)
+    for target, line in zip(results.targets, scores.headline(), strict=True):
+        p = scores.p_folds("good", "poor", target)
+        assert "It is better than the next, poor" in line and p > 0.05
+        assert f"The test over folds does not confirm this (p = {p:.2f})." in line
+    assert all("does not confirm" not in line for line in headline(comparison(n_songs=300, good=0.3, poor=0.5)))
+    one_fold = comparison(n_songs=300, n_folds=1, good=0.3, poor=0.5)
+    assert all("does not confirm" not in line for line in headline(one_fold))
+
+
+def test_quadrant_scores_have_intervals_from_the_same_resamples(make_results, noisy):
+    y_true, y_pred = noisy(90, good=0.3, poor=1.5)
+    scores = score(make_results(y_true, y_pred, scale=[1, 9], artists=[f"a{i // 3}" for i in range(90)]))
+    for encoder in ("good", "poor"):
+        for name in metrics.QUADRANT_SCORES:
+            plain = getattr(metrics, f"quadrant_{name}")
+            value, low, high = scores.quadrant_score(encoder, name)
+            assert value == pytest.approx(
+                np.mean([plain(y_true=y_true, y_pred=run, centre=5.0) for run in y_pred[encoder]])
+            )
+            assert 0 <= low < value < high <= 1
+        assert scores.quadrant_accuracy(encoder) == scores.quadrant_score(encoder, "accuracy")
+    value, low, high = scores.quadrant_difference("good", "poor")
+    assert value == pytest.approx(scores.quadrant_accuracy("good")[0] - scores.quadrant_accuracy("poor")[0])
+    assert 0 < low < value < high
+    assert scores.quadrant_difference("good", "good") == (0, 0, 0)
+    alone = score(make_results(y_true, y_pred, scale=[1, 9])).quadrant_accuracy("poor")
+    assert alone != scores.quadrant_accuracy("poor")  # artists are drawn together here too
+
+
+def test_quadrants_need_valence_and_arousal(make_results, noisy):
+    y_true, y_pred = noisy(30, n_targets=3, good=0.3)
+    scores = score(make_results(y_true, y_pred))
+    assert scores.quadrants is None
+    assert np.isnan([*scores.quadrant_accuracy("good"), *scores.quadrant_difference("good", "good")]).all()
+    named = score(make_results(y_true, y_pred, targets=("arousal", "tension", "valence")))
+    expected = metrics.quadrant_accuracy(
+        y_true=y_true[:, [2, 0]], y_pred=y_pred["good"][0][:, [2, 0]], centre=named.centre
+    )
+    one_seed = score(make_results(y_true, {"good": y_pred["good"][:1]}, targets=("arousal", "tension", "valence")))
+    assert one_seed.quadrant_accuracy("good")[0] == expected
+
+
+def test_the_centre_is_that_of_the_scale_or_of_the_annotations(make_results, noisy):
+    y_true, y_pred = noisy(30, good=0.3)
+    assert score(make_results(y_true, y_pred, scale=[0, 1])).centre == 0.5
+    assert score(make_results(y_true, y_pred)).centre == pytest.approx((y_true.min() + y_true.max()) / 2)
+
+
+def test_twins_say_what_pretraining_adds(make_results, noisy):
+    y_true, y_pred = noisy(150, net=0.4, same=0.7, twin=0.8, same_twin=0.7, lonely=0.5)
+    y_pred["same_twin"] = y_pred["same"] + np.random.default_rng(0).normal(0, 0.05, y_pred["same"].shape)
+    about = {"twin": {"twin_of": "net"}, "same_twin": {"twin_of": "same"}, "lonely": {"twin_of": "not here"}}
+    scores = score(make_results(y_true, y_pred, about=about))
+    rows = scores.twins()
+    assert [(row.encoder, row.twin, row.target) for row in rows] == [
+        (encoder, twin, target)
+        for encoder, twin in (("net", "twin"), ("same", "same_twin"))
+        for target in ("valence", "arousal", None)
+    ]
+    for row in rows:
+        assert (row.value, row.low, row.high) == scores.difference(row.encoder, row.twin, row.target)
+    assert rows[0].verdict == "better"
+    assert rows[0].words.startswith(f"Pretraining adds +{rows[0].value:.3f} [")
+    assert rows[0].words.endswith("to the R² of valence of net over its untrained twin.")
+    assert "R² averaged over valence and arousal of net" in rows[2].words
+    about = {"net": {"twin_of": "twin"}}
+    (turned, *_) = score(make_results(y_true, {k: y_pred[k] for k in ("net", "twin")}, about=about)).twins()
+    assert turned.verdict == "worse" and turned.words.startswith("Pretraining takes from the R² of valence of twin: -")
+    few = {label: runs[:, :20] for label, runs in y_pred.items()}
+    about = {"same_twin": {"twin_of": "same"}}
+    (unshown, *_) = score(make_results(y_true[:20], few, about=about)).twins()
+    assert unshown.verdict == "no difference shown" and unshown.words.startswith("What pretraining adds to the R² of")
+
+
+def test_a_contrast_is_the_weighted_sum_on_the_same_resamples(make_results, noisy):
+    scores = score(make_results(*noisy(60, a=0.4, b=0.6, c=0.8)))
+    value, low, high = scores.contrast({"a": 1, "b": -0.5, "c": -0.5}, "arousal")
+    r2 = {encoder: scores.r2(encoder, "arousal")[0] for encoder in "abc"}
+    assert value == pytest.approx(r2["a"] - (r2["b"] + r2["c"]) / 2) and low < value < high
+    assert scores.contrast({"a": 1}, "arousal") == pytest.approx(scores.r2("a", "arousal"))
+    assert scores.difference("a", "a") == (0, 0, 0)
+
+
+def shared_test_set(make_results, noisy, n_folds, n_seeds, copies=False):
+    """Seeds that test the same folds: other heads on the same songs, or the very same predictions again."""
+    y_true, y_pred = noisy(60, n_seeds=1 if copies else n_seeds, good=0.3, poor=0.6)
+    if copies:
+        y_pred = {label: np.stack([runs[0]] * n_seeds) for label, runs in y_pred.items()}
+    return y_true, y_pred, make_results(y_true, y_pred, folds=np.arange(60) % n_folds)
+
+
+def test_a_test_set_that_seeds_share_counts_once(make_results, noisy):
+    y_true, y_pred, results = shared_test_set(make_results, noisy, n_folds=6, n_seeds=4)
+    found = score(results).p_folds("good", "poor", "valence")
+    differences = []
+    for fold in range(6):
+        inside = np.arange(60) % 6 == fold
+        r2 = {
+            label: np.mean([metrics.r2(y_true=y_true[inside], y_pred=run[inside])[0] for run in runs])
+            for label, runs in y_pred.items()
+        }
+        differences.append(r2["good"] - r2["poor"])
+    assert found == pytest.approx(float(corrected_resampled_t_test(np.array(differences), 50, 10)))
+    assert score(results).p_folds("poor", "good", "valence") == found
+
+
+def test_the_same_predictions_four_times_are_no_evidence(make_results, noisy):
+    once, again = (
+        score(shared_test_set(make_results, noisy, 6, n_seeds, copies=True)[2]).pairs() for n_seeds in (1, 4)
+    )
+    np.testing.assert_allclose(once["p_folds"], again["p_folds"])
+    np.testing.assert_allclose(once["p_songs"], again["p_songs"])
+
+
+def test_one_test_set_for_all_seeds_has_no_test_over_folds(make_results, noisy):
+    # As in the kinds "seed", "official-2013" and "long".
+    table = score(shared_test_set(make_results, noisy, n_folds=1, n_seeds=5)[2]).pairs()
+    assert table["p_folds"].isna().all() and table["p_songs"].notna().all()
+
+
+def test_encoders_that_share_no_tested_song_have_no_p(make_results, noisy):
+    y_true, y_pred = noisy(60, n_seeds=1, good=0.3, poor=0.6)
+    half = np.arange(60) < 30
+    apart = {
+        "good": np.where(half[:, None], y_pred["good"], np.nan),
+        "poor": np.where(half[:, None], np.nan, y_pred["poor"]),
+    }
+    first, second = (make_results(y_true, {k: v}, seeds=[s]) for s, (k, v) in enumerate(apart.items()))
+    first.predictions += second.predictions
+    first.encoders += second.encoders
+    table = score(first).pairs()
+    assert table[["p_songs", "p_folds"]].isna().all(axis=None) and table["difference"].notna().all()
+
+
+def test_results_that_contradict_themselves_are_refused():
+    def spoilt(**changes):
+        results = comparison(good=0.3)
+        results.predictions[5] = results.predictions[5]._replace(**changes)
+        return results
+
+    for value in (np.nan, np.inf):
+        with pytest.raises(DataError, match="1 predictions hold an annotation or a value that is not a finite number"):
+            score(spoilt(y_true=value))
+        with pytest.raises(DataError, match="not a finite number: good, song s"):
+            score(spoilt(y_pred=value))
+    with pytest.raises(DataError, match="1 songs have more than one annotation"):
+        score(spoilt(y_true=3.21))
+    for key, kind in (("song_id", "song"), ("encoder", "encoder"), ("target", "target")):
+        with pytest.raises(DataError, match=rf"1 {kind}\(s\) that the results do not list: unheard-of"):
+            score(spoilt(**{key: "unheard-of"}))
+    with pytest.raises(DataError, match="no such encoder"):
+        score(comparison(good=0.3)).reference("unheard-of")
+
+
+def everything(scores):
+    """Whatever can be asked of scores."""
+    pairs, table = scores.pairs(), scores.table()
+    factorial(scores)
+    said = [scores.headline(), scores.notes, [row.words for row in scores.twins()]]
+    numbers = [scores.intervals, scores.averaged, scores.quadrants, scores.centre, scores.folds]
+    for encoder in scores.encoders:
+        numbers += [scores.quadrant_accuracy(encoder), scores.fold_r2(encoder), scores.runs(encoder)]
+        numbers.append(scores.difference(encoder, scores.encoders[0]))
+    return pairs, table, said, numbers
+
+
+@st.composite
+def wild_results(draw, make_results):
+    n_songs, n_seeds = draw(st.integers(2, 9)), draw(st.integers(1, 3))
+    elements = draw(st.sampled_from([st.floats(1, 9), st.just(5.0), st.floats(1e9, 1e9 + 1), st.floats(-1e99, 1e99)]))
+    y_true = draw(arrays(float, (n_songs, 2), elements=elements))
+    labels = draw(st.sampled_from([["a"], ["mean", "a"], ["a", "b", "mean"]]))
+    y_pred = {label: draw(arrays(float, (n_seeds, n_songs, 2), elements=elements)) for label in labels}
+    folds = draw(st.sampled_from([np.zeros(n_songs, int), np.arange(n_songs), np.arange(n_songs) % 2]))
+    artists_of = draw(st.sampled_from([None, ["same"] * n_songs, [f"a{i // 2}" for i in range(n_songs)]]))
+    about = {labels[-1]: {"twin_of": labels[0], "factors": {"input": 1}}} if len(labels) > 1 else {}
+    scale = draw(st.sampled_from([{}, {"scale": [1, 9]}]))
+    return make_results(y_true, y_pred, folds=folds, artists=artists_of, about=about, **scale)
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.filterwarnings("error")
+def test_wild_results_are_scored_without_a_warning(make_results, data):
+    pairs, table, (lines, notes, twins), _ = everything(score(data.draw(wild_results(make_results)), n_resamples=60))
+    assert len(lines) == 2 and all(isinstance(text, str) for text in [*lines, *notes, *twins])
+    numbers = [*table.select_dtypes("number").to_numpy().ravel(), *pairs.select_dtypes("number").to_numpy().ravel()]
+    assert not np.isinf(np.array(numbers, dtype=float)).any()
+    assert pairs["p_songs"].dropna().between(0, 1).all() and pairs["p_folds"].dropna().between(0, 1).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "case", ["constant prediction", "two songs", "one artist", "one song a fold", "constant annotation", "huge offset"]
+)
+def test_a_poor_comparison_has_a_defined_result(make_results, noisy, case):
+    n_songs = 2 if case == "two songs" else 24
+    y_true, y_pred = noisy(n_songs, mean=0.4, good=0.3, poor=0.9)
+    folds = np.zeros(n_songs, int) if case == "two songs" else np.arange(n_songs) % (24 if "fold" in case else 4)
+    if case == "constant prediction":
+        y_pred["poor"] = np.full_like(y_pred["poor"], 3.3)
+    elif case == "constant annotation":
+        y_true = np.full_like(y_true, 3.3)
+    elif case == "huge offset":
+        y_true, y_pred = y_true + 1e9, {label: runs + 1e9 for label, runs in y_pred.items()}
+    owners = ["same"] * n_songs if case == "one artist" else None
+    scores = score(make_results(y_true, y_pred, folds=folds, artists=owners, scale=[1, 9]))
+    pairs, table, (lines, _, _), _ = everything(scores)
+    poor = table.set_index(["encoder", "target"]).loc[("poor", "valence")]
+    if case == "constant prediction":
+        assert np.isnan(poor["pearson"]) and poor["ccc"] == 0 and np.isfinite(poor["r2_low"])
+    elif case == "constant annotation":
+        assert pairs.empty and all("undefined" in line for line in lines)
+    elif case in ("two songs", "one artist"):
+        assert (
+            np.isfinite(poor["r2"]) and np.isnan(poor["r2_low"]) and (pairs["verdict"] == "no difference shown").all()
+        )
+    elif case == "one song a fold":
+        assert pairs["p_folds"].isna().all() and pairs["p_songs"].notna().all()
+    else:
+        assert poor["r2"] == pytest.approx(
+            np.mean([metrics.r2(y_true=y_true, y_pred=run)[0] for run in y_pred["poor"]]), abs=1e-3
+        )
+        assert pairs["p_songs"].notna().all()

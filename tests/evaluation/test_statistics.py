@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from affekt.errors import ShapeError
@@ -18,6 +19,7 @@ from affekt.evaluation.statistics import (
     paired_difference,
     sign_flip_test,
     verdict_words,
+    weighted_quadrant_scores,
     weighted_scores,
 )
 
@@ -36,7 +38,7 @@ def mean_of(values):
 
 
 @given(st.integers(3, 30), st.integers(1, 3), st.integers(0, 1000))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_weighted_scores_are_the_plain_metrics_on_repeated_songs(n_songs, n_seeds, seed):
     y_true, y_pred = songs(n_songs, n_seeds, seed=seed)
     weights = np.random.default_rng(seed).integers(0, 4, (5, n_songs)).astype(float)
@@ -69,9 +71,10 @@ def test_weighted_scores_keep_their_digits_far_from_zero():
     np.testing.assert_allclose(near, far, rtol=1e-8)
 
 
-def test_interval_agrees_with_scipy_bca():
+def test_plain_interval_agrees_with_scipy_bca():
     y_true, y_pred = songs(n_targets=1, n_seeds=1)
-    found = bootstrap_interval(weighted_scores(y_true, y_pred), len(y_true), n_resamples=20000, seed=1)
+    drawn = bootstrap(weighted_scores(y_true, y_pred), len(y_true), n_resamples=20000, seed=1)
+    found = drawn.interval(widened=False)
     for k, name in enumerate(SCORES):
         plain = PLAIN[k]
         scipy = stats.bootstrap(
@@ -94,13 +97,46 @@ def test_interval_of_a_mean_agrees_with_students_t():
     np.testing.assert_allclose([interval.low, interval.high], expected, atol=0.05 * (expected[1] - expected[0]))
 
 
-def test_interval_covers_the_truth_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    hits = 0
-    for _ in range(300):
-        interval = bootstrap_interval(mean_of(rng.exponential(size=50)), 50, n_resamples=500, confidence=0.9, seed=0)
-        hits += bool(interval.low <= 1 <= interval.high)
-    assert 0.84 <= hits / 300 <= 0.95
+@pytest.mark.parametrize("n_songs", [10, 30])
+def test_interval_of_a_mean_of_few_songs_is_as_wide_as_students_t(n_songs):
+    # Evenly spread values support all n - 1 degrees of freedom; the bootstrap's own width lacks sqrt(n / (n - 1)).
+    values = np.random.default_rng(0).uniform(size=(n_songs, 400))
+    drawn = bootstrap(lambda weights: weights @ values / n_songs, n_songs, n_resamples=4000, seed=0)
+    t = 2 * stats.t.ppf(0.975, n_songs - 1) * stats.sem(values)
+    widened, plain = ((i.high - i.low) / t for i in (drawn.interval(), drawn.interval(widened=False)))
+    assert 0.93 < widened.mean() < 1.03
+    assert (plain < widened).all() and plain.mean() < 1 - 0.8 / n_songs
+
+
+def test_a_few_loud_artists_widen_the_interval_more_than_many_equal_ones():
+    equal, loud = np.tile([-1.0, 1.0], 50), np.r_[np.tile([-1.0, 1.0], 48), 12.0, -12, 9, -9]
+    widths = {}
+    for name, values in (("equal", equal), ("loud", loud)):
+        drawn = bootstrap(mean_of(values), 100, n_resamples=4000, seed=0)
+        wide, plain = drawn.interval(), drawn.interval(widened=False)
+        widths[name] = (wide.high - wide.low) / (plain.high - plain.low)
+    assert widths["equal"] < 1.05 < 1.1 < widths["loud"]
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, -0.5, 95, np.nan])
+def test_a_confidence_outside_0_and_1_is_refused(confidence):
+    with pytest.raises(ShapeError, match="between 0 and 1"):
+        bootstrap_interval(mean_of(np.arange(5.0)), 5, confidence=confidence, seed=0)
+
+
+def test_a_wider_confidence_is_a_wider_interval():
+    drawn = bootstrap(mean_of(np.random.default_rng(0).normal(size=40)), 40, seed=0)
+    lows, highs = zip(*(drawn.interval(c)[1:] for c in (0.5, 0.8, 0.95, 0.999)), strict=True)
+    assert list(lows) == sorted(lows, reverse=True) and list(highs) == sorted(highs)
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_acceleration_without_room_ends_at_the_last_resample():
+    # One song carries everything: the widened quantile leaves BCa's formula no room, and a plain ratio would turn sign.
+    values = np.r_[np.zeros(7), 1000.0]
+    drawn = bootstrap(mean_of(values), 8, n_resamples=500, seed=0)
+    interval = drawn.interval(0.999)
+    assert drawn.resamples.min() <= interval.low <= 125 <= interval.high == drawn.resamples.max()
 
 
 def test_songs_of_an_artist_are_drawn_together():
@@ -200,6 +236,23 @@ def test_unusable_input_is_refused():
         bootstrap_interval(statistic, 1, seed=0)
     with pytest.raises(ShapeError, match="3 group labels for 5 songs"):
         bootstrap_interval(statistic, 5, groups=[1, 2, 3], seed=0)
+    with pytest.raises(ShapeError, match="0 resamples"):
+        bootstrap_interval(statistic, 5, n_resamples=0, seed=0)
+    for bad in (np.nan, np.inf, 1e200):
+        with pytest.raises(ShapeError, match="y_true: 1 number"):
+            weighted_scores(np.where(np.arange(10).reshape(5, 2) == 3, bad, y_true), y_pred)
+    with pytest.raises(ShapeError, match="y_pred: 1 number"):
+        weighted_scores(y_true, np.where(np.arange(30).reshape(3, 5, 2) == 3, -np.inf, y_pred))
+    with pytest.raises(ShapeError, match=r"1 song\(s\)"):
+        weighted_scores(y_true[:1], y_pred[:, :1])
+    for values in (np.array([0.1, np.nan, 0.2]), np.array([0.1, np.inf])):
+        with pytest.raises(ShapeError, match="1 of"):
+            sign_flip_test(values, seed=0)
+    with pytest.raises(ShapeError, match="1 of 2 differences are infinite"):
+        corrected_resampled_t_test(np.array([0.1, np.inf]), 10, 10)
+    for p_values in (np.array([0.1, 1.2]), np.array([-0.1]), np.ones((2, 2))):
+        with pytest.raises(ShapeError, match="between 0 and 1, or NaN"):
+            holm(p_values)
 
 
 def test_whole_deam_takes_far_less_than_two_seconds():
@@ -228,6 +281,10 @@ def test_sign_flip_test_agrees_with_scipy():
     mine = sign_flip_test(differences, n_permutations=9999, seed=0)
     scipy = stats.permutation_test((differences,), np.mean, permutation_type="samples", rng=np.random.default_rng(0))
     assert mine == pytest.approx(scipy.pvalue, abs=0.01)
+    # Few songs: scipy counts all sign patterns, which is what ours estimates.
+    few = differences[:10]
+    exact = stats.permutation_test((few,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert sign_flip_test(few, n_permutations=100_000, seed=0) == pytest.approx(exact.pvalue, abs=0.005)
 
 
 def test_sign_flip_test_knows_groups_and_targets():
@@ -253,6 +310,9 @@ def test_corrected_resampled_t_test():
         warnings.simplefilter("error")
         assert np.isnan(corrected_resampled_t_test(np.ones((1, 2)), 10, 10)).all()
         assert np.isnan(corrected_resampled_t_test(np.full((3, 2), 0.1), 10, 10)).all()
+        assert np.isnan(corrected_resampled_t_test(differences, 0, 10)).all()
+        partly = np.stack([differences, np.where(differences > 0.04, np.nan, differences)], axis=1)
+        assert np.isnan(corrected_resampled_t_test(partly, 800, 200)).tolist() == [False, True]
 
 
 def test_holm_by_hand():
@@ -260,3 +320,112 @@ def test_holm_by_hand():
     np.testing.assert_allclose(found, [0.04, np.nan, 0.09, 0.09, 0.5])
     assert holm(np.array([])).shape == (0,)
     assert holm(np.array([0.6, 0.9])).tolist() == [1, 1]
+
+
+p_values = st.lists(st.floats(0, 1), max_size=8).map(np.array)
+
+
+@given(p_values)
+@settings(deadline=None)
+def test_holm_is_the_step_down_of_its_definition(p):
+    # Reject the smallest p at alpha / m, the next at alpha / (m - 1), ... and stop at the first that is too large:
+    # the adjusted value is the smallest alpha at which a hypothesis is rejected.
+    found = holm(p)
+    order = np.argsort(p, kind="stable")
+    for place, i in enumerate(order):
+        needed = max([p[j] * (len(p) - rank) for rank, j in enumerate(order[: place + 1])])
+        assert found[i] == pytest.approx(min(needed, 1))
+
+
+@given(p_values)
+@settings(deadline=None)  # statsmodels takes its time to load
+def test_holm_agrees_with_statsmodels(p):
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    if len(p):
+        np.testing.assert_allclose(holm(p), multitest.multipletests(p, method="holm")[1])
+
+
+def quadrant_songs(n_songs=40, n_seeds=2, seed=0):
+    rng = np.random.default_rng(seed)
+    y_true = rng.normal(5, 1, (n_songs, 2))
+    return y_true, y_true + rng.normal(0, 1.2, (n_seeds, n_songs, 2))
+
+
+@given(st.integers(2, 12), st.integers(1, 3), st.integers(0, 1000))
+@settings(max_examples=40, deadline=None)
+def test_weighted_quadrant_scores_are_the_plain_ones_on_repeated_songs(n_songs, n_seeds, seed):
+    y_true, y_pred = quadrant_songs(n_songs, n_seeds, seed)
+    weights = np.random.default_rng(seed).integers(0, 4, (5, n_songs)).astype(float)
+    weights[:, :2] = 1
+    found = weighted_quadrant_scores(y_true, y_pred, centre=5)(weights)
+    plain = (metrics.quadrant_accuracy, metrics.quadrant_balanced_accuracy, metrics.quadrant_macro_f1)
+    for row, counts in zip(found, weights.astype(int), strict=True):
+        rows = np.repeat(np.arange(n_songs), counts)
+        expected = [np.mean([one(y_true=y_true[rows], y_pred=p[rows], centre=5) for p in y_pred]) for one in plain]
+        np.testing.assert_allclose(row, expected)
+
+
+def test_quadrants_of_a_seed_count_the_songs_that_it_tested():
+    y_true, y_pred = quadrant_songs()
+    masked = np.where((np.arange(40) < 25)[:, None], y_pred, np.nan)
+    found = weighted_quadrant_scores(y_true, masked, centre=5)
+    np.testing.assert_allclose(
+        found(np.ones((1, 40))), weighted_quadrant_scores(y_true[:25], y_pred[:, :25], centre=5)(np.ones((1, 25)))
+    )
+    assert np.isnan(found((np.arange(40) >= 25).astype(float)[None])).all()
+
+
+# Whatever comes in: a defined result, NaN where it is undefined, or one clear error; never a warning.
+wild = st.one_of(
+    st.floats(-10, 10),
+    st.just(3.3),
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.floats(1e9, 1e9 + 1),
+    st.sampled_from([1e99, -1e99, 1e-160, 5e-324, 0.0]),
+)
+
+
+@st.composite
+def wild_songs(draw):
+    shape = draw(st.sampled_from([(0, 2), (1, 2), (2, 2), (3, 1), (5, 2), (8, 2)]))
+    elements = draw(st.sampled_from([wild, st.floats(-10, 10), st.just(3.3)]))
+    y_true = draw(arrays(float, shape, elements=elements))
+    y_pred = draw(arrays(float, (draw(st.integers(0, 2)), *shape), elements=elements))
+    groups = draw(st.sampled_from([None, ["same"] * shape[0], [i // 2 for i in range(shape[0])], list(range(3))]))
+    return y_true, y_pred, groups
+
+
+@given(wild_songs())
+@settings(max_examples=150, deadline=None)
+@pytest.mark.filterwarnings("error")
+def test_wild_songs_give_defined_results_or_one_clear_error(drawn):
+    y_true, y_pred, groups = drawn
+    for make in (weighted_scores, lambda true, pred: weighted_quadrant_scores(true, pred, centre=5)):
+        try:
+            interval = bootstrap_interval(make(y_true, y_pred), len(y_true), groups, n_resamples=50, seed=0)
+        except ShapeError as error:
+            assert len(str(error)) > 20
+            continue
+        assert not any(np.isinf(values).any() for values in interval)
+        has_interval = ~np.isnan(interval.low)
+        assert (has_interval == ~np.isnan(interval.high)).all()
+        assert (interval.low[has_interval] <= interval.high[has_interval]).all()
+
+
+@given(arrays(float, st.sampled_from([(0,), (1,), (2,), (5,), (4, 2)]), elements=wild), st.integers(-1, 3))
+@settings(max_examples=150, deadline=None)
+@pytest.mark.filterwarnings("error")
+def test_wild_differences_give_a_p_value_or_one_clear_error(differences, n_train):
+    tests = (
+        lambda: sign_flip_test(differences, n_permutations=19, seed=0),
+        lambda: sign_flip_test(differences, ["same"] * len(differences), n_permutations=19, seed=0),
+        lambda: corrected_resampled_t_test(differences, n_train, 2),
+        lambda: holm(differences),
+    )
+    for test in tests:
+        try:
+            p = test()
+        except ShapeError:
+            continue
+        defined = p[~np.isnan(p)]
+        assert ((defined >= 0) & (defined <= 1)).all()

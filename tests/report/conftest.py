@@ -1,8 +1,12 @@
-"""Comparisons made of seeded random numbers: the shape of a real one, in a hundredth of a second."""
+"""Comparisons made of seeded random numbers: the shape of a real one, in a hundredth of a second. Pages, read again."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -172,3 +176,54 @@ def viewed() -> Callable[..., View]:
 @pytest.fixture
 def comparison() -> Callable[..., Results]:
     return make_results
+
+
+VOID = ("meta", "link", "br", "img", "input", "hr")
+
+
+class Page(HTMLParser):
+    """A page, read as a browser would."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, Any]]] = []
+        self.scripts: list[str] = []
+        self.text: list[str] = []
+        self.unclosed: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self.scripts.append("")
+        if tag not in VOID:
+            self.unclosed.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.unclosed and self.unclosed[-1] == tag, f"</{tag}> after {self.unclosed[-5:]}"
+        self.unclosed.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self.unclosed and self.unclosed[-1] in ("script", "style"):
+            self.scripts[-1] += data
+        else:
+            self.text.append(data)
+
+    def named(self, tag: str) -> list[dict[str, Any]]:
+        """Attributes of all tags of this name."""
+        return [attrs for name, attrs in self.tags if name == tag]
+
+    def stored(self, key: str) -> Any:
+        """The data that the page keeps under this name."""
+        scripts = [attrs.get("id") for name, attrs in self.tags if name in ("script", "style")]
+        return json.loads(self.scripts[scripts.index(key)])
+
+    @property
+    def words(self) -> str:
+        """Everything that can be read, in one line."""
+        return re.sub(r"\s+", " ", " ".join(self.text))
+
+
+@pytest.fixture
+def read_page() -> Callable[[Path], Page]:
+    return Page

@@ -57,12 +57,12 @@ def leave_one_out(dataset: Dataset, by: str | None, group: str | None) -> Plan:
         ConfigError: no such column; fewer than two values to leave out, or too many.
     """
     column = _column(dataset, by)
-    of = np.array([song.value(column) or "" for song in dataset.songs], dtype=object)
+    of = [song.value(column) for song in dataset.songs]
     counts = dataset.columns()[column]
     values = _values_to_leave_out(dataset, column)
     groups = group_labels(dataset, group)
-    tests = tuple(np.flatnonzero(of == value) for value in values)
-    others = tuple(np.flatnonzero(of != value) for value in values)
+    tests = tuple(np.flatnonzero([own == value for own in of]) for value in values)
+    others = tuple(np.flatnonzero([own != value for own in of]) for value in values)
     rests = tuple(_apart(rest, test, groups) for rest, test in zip(others, tests, strict=True))
     words = [f"leave-one-out by {column}: one fold for each of {', '.join(f'{v} ({counts[v]} songs)' for v in values)}"]
     never = [song.id for song, value in zip(dataset.songs, of, strict=True) if value not in values]

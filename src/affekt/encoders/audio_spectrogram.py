@@ -285,8 +285,8 @@ def _clap_frontend(batch_norm: nn.Module, patch_embed: nn.Module, x: Tensor, sid
 
     The spectrogram is stretched in time, cut into `side / n_bands` pieces, and the pieces are stacked over each other.
     """
-    # One mean and variance for each band. In four axes, frames behind bands, torch 2.13 gives its weights wrong gradients
-    # on the CPU where the input and the gradient of the output lie differently in memory.
+    # One mean and variance for each band. With frames as an axis of their own torch 2.13 gives the weights wrong
+    # gradients on the CPU wherever the input and the gradient of the output lie differently in memory.
     x = batch_norm(x.reshape(-1, n_bands, 1, 1)).reshape(x.shape)
     n_pieces = side // n_bands
     x = functional.interpolate(x, (side * n_pieces, side // n_pieces), mode="bicubic", align_corners=True)

@@ -103,6 +103,11 @@ class Encoder(ABC):
         return {"encoder": self.spec.name, "code_version": self.code_version}
 
     @property
+    def longest_clip_s(self) -> float | None:
+        """The longest clip that the encoder takes, in seconds; None where any length will do."""
+        return None
+
+    @property
     def drawn(self) -> bool:
         """Whether the weights are random, so that each seed has its own."""
         return self.spec.weights.startswith(RANDOM_WEIGHTS)

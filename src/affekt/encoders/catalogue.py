@@ -19,7 +19,7 @@ _KINDS = (
     ("mel-", "spectrogram", RANDOM_WEIGHTS, "none", "models"),
     ("mambavision-nano", "spectrogram", RANDOM_WEIGHTS, "none", "models"),
     ("mambavision-", "spectrogram", "ImageNet-1K, from the hub", MAMBAVISION_LICENCE, "models"),
-    ("hf:", "as the model", "hub repository or folder", "see the repository", "models"),
+    ("hf:", "waveform or spectrogram", "hub repository or folder", "see the repository", "models"),
     ("", "waveform", "pretrained on speech, from the hub", "see the repository", "models"),
 )
 _PACKAGE = {"models": "transformers", "handcrafted": "librosa"}

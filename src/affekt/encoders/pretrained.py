@@ -179,6 +179,8 @@ class PretrainedEncoder(StagedEncoder):
         front_end: what the first stage is given.
     """
 
+    model: Any
+
     def __init__(self, source: Pretrained, model: Any, network: Network, front_end: FrontEnd) -> None:
         self.model = model
         self.network = network

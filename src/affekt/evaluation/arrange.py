@@ -2,8 +2,8 @@
 
 Conventions: songs stand in the order of `Results.songs`, targets in that of `Results.targets`. A seed is scored on the
 songs that it tested, and among those on the songs that every encoder of the run predicted with it, so that a difference
-between encoders is never a difference of songs. Where two runs are joined (`affekt.evaluation.join`), each keeps its own
-seeds, folds and annotations, and the songs are those common to both.
+between encoders is never a difference of songs. Where two runs are joined (`affekt.evaluation.join`), each keeps its
+own seeds, folds and annotations, and the songs are those common to both.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def arrange(results: Results) -> Arranged:
     kept = np.all(list(by_run.values()), axis=0)
     tested = {key: mask & kept for key, mask in tested.items()}
     _check(tested, cubes)
-    chosen = {label: np.array([tested[run_of[label], seed][kept] for seed in cube.seeds]) for label, cube in cubes.items()}
+    chosen = {
+        label: np.array([tested[run_of[label], seed][kept] for seed in cube.seeds]) for label, cube in cubes.items()
+    }
     return Arranged(
         song_ids=[song["id"] for song, keep in zip(results.songs, kept, strict=True) if keep],
         truth={label: truth[run_of[label]][kept] for label in cubes},
@@ -67,9 +69,7 @@ def arrange(results: Results) -> Arranged:
             label: np.where(chosen[label][..., None], cube.y_pred[:, kept], np.nan) for label, cube in cubes.items()
         },
         seeds={label: cube.seeds for label, cube in cubes.items()},
-        folds={
-            label: dict(zip(cube.seeds, cube.folds[:, kept], strict=True)) for label, cube in cubes.items()
-        },
+        folds={label: dict(zip(cube.seeds, cube.folds[:, kept], strict=True)) for label, cube in cubes.items()},
         notes=_notes(results, cubes, tested, kept),
     )
 
@@ -119,8 +119,8 @@ def _numbers(names: Sequence[str], known: Sequence[str], kind: str) -> np.ndarra
 
 
 def _check_finite(predictions: Sequence[Prediction], values: np.ndarray) -> None:
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=0))
-    if len(bad):
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=0)).tolist()
+    if bad:
         where = [f"{predictions[i].encoder}, song {predictions[i].song_id}" for i in bad]
         raise DataError(
             f"{len(bad)} predictions hold an annotation or a value that is not a finite number: {named(where, 3)}. "
@@ -132,16 +132,14 @@ def _check_once(predictions: Sequence[Prediction], *keys: np.ndarray) -> None:
     cells = np.ravel_multi_index(keys, [int(key.max()) + 1 for key in keys])
     times = np.bincount(cells)
     if (times > 1).any():
-        songs = sorted({predictions[i].song_id for i in np.flatnonzero(times[cells] > 1)})
+        songs = sorted({predictions[i].song_id for i in np.flatnonzero(times[cells] > 1).tolist()})
         raise DataError(
             f"{(times > 1).sum()} predictions occur more than once for the same encoder, seed and target: songs "
             f"{named(songs)}. A song is tested once; run `affekt compare` again."
         )
 
 
-def _truth(
-    results: Results, cubes: dict[str, Cube], run_of: dict[str, str | None]
-) -> dict[str | None, np.ndarray]:
+def _truth(results: Results, cubes: dict[str, Cube], run_of: dict[str, str | None]) -> dict[str | None, np.ndarray]:
     """Annotations of each run, (n_songs, n_targets), NaN where nothing was predicted."""
     found = {}
     for run in dict.fromkeys(run_of.values()):

@@ -43,8 +43,8 @@ class Design(NamedTuple):
 class Effect(NamedTuple):
     """One effect on the R2 of one target (None: averaged over targets), with its interval.
 
-    `value` is that of `levels[0]` minus that of `levels[1]`. Of an interaction, `factor` names both factors and `levels`
-    are those of the second, between which the effect of the first is compared.
+    `value` is that of `levels[0]` minus that of `levels[1]`. Of an interaction, `factor` names both factors, and
+    `levels` are those of the second, between which the effect of the first is compared.
     """
 
     kind: str  # "main", "simple" or "interaction"

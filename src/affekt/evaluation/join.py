@@ -2,8 +2,8 @@
 
 Conventions: songs are the same where their ids are. Nothing is averaged over the runs: every encoder keeps the
 annotations, seeds and folds of its own run, and its R2 is against its own run's annotations, so that raw and corrected
-labels, or folds with and without artists kept together, can be compared. `Scores` pairs the differences by resampling the
-songs that both runs share.
+labels, or folds with and without artists kept together, can be compared. `Scores` pairs the differences by resampling
+the songs that both runs share.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def join(first: Results, second: Results, names: tuple[str, str]) -> Results:
         results to be scored and reported like any other, with the songs that both runs predicted.
 
     Raises:
-        DataError: the runs cannot be compared: another data set, other targets or another scale, fewer than two songs in
-            common, songs that share ids and nothing else, the same name twice, or a run that is joined itself.
+        DataError: the runs cannot be compared: another data set, other targets or another scale, fewer than two songs
+            in common, songs that share ids and nothing else, the same name twice, or a run that is joined itself.
     """
     runs = (first, second)
     _check(first, second, names)
@@ -98,7 +98,9 @@ def _check(first: Results, second: Results, names: tuple[str, str]) -> None:
 def _check_same_songs(first: Results, second: Results, names: tuple[str, str], common: set[str]) -> None:
     """Ids are often just numbers: that two songs are one is believed where title or file name agree."""
     by_id = [{song["id"]: song for song in run.songs} for run in (first, second)]
-    known = [(key, i) for i in sorted(common) for key in ("title", "audio") if all(songs[i].get(key) for songs in by_id)]
+    known = [
+        (key, i) for i in sorted(common) for key in ("title", "audio") if all(songs[i].get(key) for songs in by_id)
+    ]
     unlike = sorted({i for key, i in known if by_id[0][i][key] != by_id[1][i][key]})
     if len(unlike) > len({i for _, i in known}) / 2:
         raise DataError(
@@ -190,15 +192,17 @@ def _notes(first: Results, second: Results, names: tuple[str, str], common: set[
     """What a reader of the scores must know, first of all how far the runs are alike."""
     one, other = names
     sizes = [len({p.song_id for p in run.predictions}) for run in (first, second)]
-    notes = [f"Two runs: {one} with {sizes[0]} songs and {other} with {sizes[1]}, scored on the {len(common)} in common."]
+    notes = [
+        f"Two runs: {one} with {sizes[0]} songs and {other} with {sizes[1]}, scored on the {len(common)} in common."
+    ]
     truth = [
         {(p.song_id, p.target): p.y_true for p in run.predictions if p.song_id in common} for run in (first, second)
     ]
     if truth[0] != truth[1]:
         songs = {song for (song, target), value in truth[0].items() if truth[1].get((song, target)) != value}
         notes.append(
-            f"The annotations of {len(songs)} songs differ between {one} and {other}. R² of each encoder is against the "
-            "annotations of its own run; between the runs there is no test of squared errors."
+            f"The annotations of {len(songs)} songs differ between {one} and {other}. R² of each encoder is against "
+            "the annotations of its own run; between the runs there is no test of squared errors."
         )
     tested = _test_sets(first, common), _test_sets(second, common)
     if not (tested[0] <= tested[1] or tested[1] <= tested[0]):

@@ -53,7 +53,7 @@ def r2(*, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
 
     Returns:
         1 - squared error / squared deviation from the mean, in (-inf, 1], shape (n_targets,). NaN where the
-        annotations of a target are all the same.
+        annotations of a target are all the same, to within rounding.
 
     Raises:
         ShapeError: see `validate`.
@@ -123,11 +123,13 @@ def quadrants(valence_arousal: np.ndarray, *, centre: float) -> np.ndarray:
         Indices into `QUADRANTS`, shape (n_songs,).
 
     Raises:
-        ShapeError: not two columns.
+        ShapeError: not two columns, or a number that is not finite.
     """
     values = np.asarray(valence_arousal, dtype=float)
     if values.ndim != 2 or values.shape[1] != 2:
         raise ShapeError(f"quadrants need valence and arousal, shape (n_songs, 2); found shape {values.shape}.")
+    if not (np.isfinite(values).all() and np.isfinite(centre)):
+        raise ShapeError("NaN or infinity has no quadrant; leave such songs out first, and give a finite centre.")
     high_valence, high_arousal = (values >= centre).T
     return np.where(high_arousal, np.where(high_valence, 0, 1), np.where(high_valence, 3, 2))
 
@@ -225,9 +227,12 @@ def validate(*, y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Elementwise quotient, NaN where the denominator is not above 0."""
+    """Elementwise quotient, NaN where the denominator is not above 0 or so small that the quotient overflows."""
     undefined = np.full(np.broadcast_shapes(np.shape(numerator), np.shape(denominator)), np.nan)
-    return np.divide(numerator, denominator, out=undefined, where=np.asarray(denominator) > 0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.divide(numerator, denominator, out=undefined, where=np.asarray(denominator) > 0)
+    found[np.isinf(found)] = np.nan
+    return found
 
 
 def scaled(values: np.ndarray) -> np.ndarray:

@@ -57,7 +57,7 @@ def _p_songs(scores: Scores, pairs: list[Pair]) -> np.ndarray:
     loss = {e: metrics.mean_over_seeds((scores.y_pred[e] - scores.truth[e]) ** 2) for e in scores.encoders}
     columns = [scores.results.targets.index(target) for target, _, _ in pairs]
     gain = np.stack([loss[b][:, k] - loss[a][:, k] for (_, a, b), k in zip(pairs, columns, strict=True)], axis=1)
-    # A song that only one of the two was tested on adds 0 to every sum, whatever its sign. One draw of signs serves all.
+    # A song that only one of the two was tested on adds 0 to every sum, whatever its sign; so one draw serves all.
     p = sign_flip_test(np.nan_to_num(gain, nan=0.0), scores.groups, seed=scores.seed)
     alike = [_same_truth(scores, *pair) for pair in pairs]
     return np.where(alike & ((~np.isnan(gain)).sum(axis=0) >= 2), p, np.nan)

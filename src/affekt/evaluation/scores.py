@@ -257,7 +257,7 @@ class Scores:
         The interval covers other songs; the twin's weights are one draw.
         """
         scored = set(self.encoders)
-        pairs = [(e.get("twin_of"), e["label"]) for e in self.results.encoders]
+        pairs = [(str(e["twin_of"]), e["label"]) for e in self.results.encoders if e.get("twin_of")]
         targets = [*self.results.targets, *([None] if len(self.results.targets) > 1 else [])]
         return [self._twin(*pair, target) for pair in pairs if scored.issuperset(pair) for target in targets]
 
@@ -301,6 +301,12 @@ class Scores:
 
         return pd.DataFrame(self._pairs, columns=[*_PAIR_COLUMNS, "p_songs_holm", "p_folds_holm"])
 
+    def p_folds(self, first: str, second: str, target: str) -> float:
+        """The corrected resampled t-test of two encoders on one target, unadjusted; see `pairs`."""
+        wanted = target, {first, second}
+        rows = (row["p_folds"] for row in self._pairs if (row["target"], {row["first"], row["second"]}) == wanted)
+        return float(next(rows, np.nan))
+
     def runs(self, encoder: str) -> list[Run]:
         """The encoder's predictions, seed by seed."""
         tested = ~np.isnan(self.y_pred[encoder]).any(axis=2)  # (n_seeds, n_songs)
@@ -309,7 +315,7 @@ class Scores:
 
     def test_sets(self, encoder: str) -> dict[tuple[int, int], np.ndarray]:
         """For each seed and fold, which songs it tested, shape (n_songs,) of bool."""
-        found = {}
+        found: dict[tuple[int, int], np.ndarray] = {}
         for run in self.runs(encoder):
             folds = np.where(run.chosen, self.folds_of[encoder][run.seed], -1)
             found |= {(run.seed, int(fold)): folds == fold for fold in np.unique(folds[run.chosen])}

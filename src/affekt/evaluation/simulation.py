@@ -5,8 +5,8 @@ by hand. Every comparison then goes through the functions that score real ones, 
 the place of a target. `docs/make_simulation.py` prints the tables of docs/method.md.
 
 Conventions: the label has mean 0 and variance 1. A prediction is `slope * label + noise`, so its population R2 is
-`1 - (1 - slope)^2 - variance of the noise`. Where songs come from artists, label and noise share `ARTIST_SHARE` of their
-variance within an artist. Shares and rates are between 0 and 1.
+`1 - (1 - slope)^2 - variance of the noise`. Where songs come from artists, label and noise share `ARTIST_SHARE` of
+their variance within an artist. Shares and rates are between 0 and 1.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from affekt.evaluation.statistics import (
+    LEVEL,
     SCORES,
     Interval,
-    Resampled,
     Statistic,
     bootstrap,
     corrected_resampled_t_test,
@@ -38,8 +38,6 @@ OTHER_SLOPE = 0.95
 HEAVY_FREEDOM = 5
 #: Folds and repetitions of the test over folds.
 N_FOLDS, N_REPETITIONS = 5, 3
-#: A test rejects at or below this.
-LEVEL = 0.05
 
 _R2 = SCORES.index("r2")
 _BATCH = 400  # comparisons that share one set of resamples
@@ -165,7 +163,7 @@ def _both_r2(drawn: Simulated) -> Statistic:
 
 
 def _over_folds(statistic: Statistic, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """p of the corrected t-test for each comparison; the folds keep artists together."""
+    """The corrected t-test's p for each comparison; the folds keep artists together."""
     fold_of = np.stack([rng.permutation(groups.max() + 1)[groups] % N_FOLDS for _ in range(N_REPETITIONS)])
     tested = fold_of[:, None] == np.arange(N_FOLDS)[:, None]  # (repetition, fold, song)
     r2 = statistic(tested.reshape(-1, len(groups)).astype(float))  # a fold is a resample of its songs
@@ -194,6 +192,3 @@ def _noise(groups: np.ndarray, n_comparisons: int, rng: np.random.Generator) -> 
 def _batches(total: int) -> Iterator[int]:
     for start in range(0, total, _BATCH):
         yield min(_BATCH, total - start)
-
-
-__all__ = ["Rates", "Resampled", "Scenario", "Simulated", "measure", "monte_carlo_error", "simulate"]

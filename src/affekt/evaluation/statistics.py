@@ -25,6 +25,7 @@ from affekt.evaluation.metrics import LARGEST, QUADRANTS, quadrant_scores, quadr
 
 N_RESAMPLES = 2000
 CONFIDENCE = 0.95
+LEVEL = 0.05  # a test rejects at or below this
 SCORES = ("rmse", "mae", "r2", "pearson", "ccc")
 
 # Rows of weights handled at once: bounds memory to a few hundred MB at 50,000 songs.
@@ -252,9 +253,9 @@ def sign_flip_test(
     """
     values = np.atleast_1d(np.asarray(differences, dtype=float))
     members = _group_index(len(values), groups)
-    if not (np.abs(values) <= LARGEST).all():
-        raise ShapeError(f"{_n_unusable(values)} of {len(values)} differences are NaN, infinite or beyond {LARGEST:g}.")
-    flat = values.reshape(len(values), -1)
+    if not np.isfinite(values).all():
+        raise ShapeError(f"{(~np.isfinite(values)).sum()} of {values.size} differences are NaN or infinite.")
+    flat = scaled(values.reshape(len(values), -1))
     sums = np.zeros((members.max() + 1, flat.shape[1]))
     np.add.at(sums, members, flat)
     rng = np.random.default_rng(seed)
@@ -285,10 +286,12 @@ def corrected_resampled_t_test(differences: np.ndarray, n_train: float, n_test: 
     Source: Nadeau & Bengio (2003), Machine Learning 52:239-281.
     """
     values = np.atleast_1d(np.asarray(differences, dtype=float))
-    if (np.abs(values) > LARGEST).any():
-        raise ShapeError(f"{_n_unusable(values)} of {len(values)} differences are infinite or beyond {LARGEST:g}.")
+    if np.isinf(values).any():
+        raise ShapeError(f"{np.isinf(values).sum()} of {values.size} differences are infinite.")
     if len(values) < 2 or not n_train > 0 or not n_test > 0:
         return np.full(values.shape[1:], np.nan)
+    values = np.where(np.isnan(values).any(axis=0), 0.0, values)  # a constant column: no p
+    values = scaled(values)
     variance = np.where(np.ptp(values, axis=0) == 0, 0.0, values.var(axis=0, ddof=1))
     statistic = ratio(values.mean(axis=0), np.sqrt((1 / len(values) + n_test / n_train) * variance))
     return 2 * stdtr(len(values) - 1, -np.abs(statistic))

@@ -1,7 +1,9 @@
 """What the numbers say, in sentences: who is better, by how much, and what is not shown.
 
-Conventions: every claim follows from an interval alone, by `verdict_words`. A difference has three decimals, so that an
-interval that ends just above 0 is not printed as one that touches it; a score has two.
+Conventions: every claim follows from an interval alone, by `verdict_words`. An interval speaks of other songs, not of
+heads trained on other songs; so where the first place is called better and the test over folds does not confirm it, a
+sentence says so. A difference has three decimals, so that an interval that ends just above 0 is not printed as one that
+touches it; a score has two.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from affekt.evaluation.statistics import verdict_words
+from affekt.evaluation.statistics import LEVEL, verdict_words
 
 if TYPE_CHECKING:
     from affekt.evaluation.scores import Scores
@@ -82,9 +84,17 @@ def _against_others(scores: Scores, target: str, best: str, others: list[str]) -
     whom = "all others" if len(beaten) > 2 and not open_ else listed(beaten)
     return [
         first,
+        *_unconfirmed(scores, target, best, following, words[following]),
         *([f"It is {also}better than {whom}."] if beaten else []),
         *([f"No difference shown to {listed(open_)}."] if open_ else []),
     ]
+
+
+def _unconfirmed(scores: Scores, target: str, best: str, following: str, verdict: str) -> list[str]:
+    p = scores.p_folds(best, following, target)
+    if verdict != "better" or not p > LEVEL:  # NaN, with a single test set: nothing to say
+        return []
+    return [f"The test over folds does not confirm this (p = {p:.2f})."]
 
 
 def _against_mean(scores: Scores, target: str) -> list[str]:

@@ -38,7 +38,11 @@ _MEAN = "mean of the targets"
 
 
 def write_all(
-    results: Source, folder: Path, tell: Callable[[str], None] | None = None, quiet: bool = False
+    results: Source,
+    folder: Path,
+    tell: Callable[[str], None] | None = None,
+    quiet: bool = False,
+    run: Path | None = None,
 ) -> list[Path]:
     """Write the report and everything beside it.
 
@@ -47,6 +51,8 @@ def write_all(
         folder: where to.
         tell: takes a remark, such as what was left out because a package is missing; standard error by default.
         quiet: no progress bar.
+        run: the run folder, where excerpts of songs lie in `excerpts/`; by default the folder of the results, and
+            `folder` where they come from memory.
 
     Returns:
         The files written, `report.html` first.
@@ -58,7 +64,7 @@ def write_all(
     folder = Path(folder)
     view = View(scored(results))
     of = joined if joined.is_joined(view) else page
-    data = html.report_data(view, run_folder(results) or folder)
+    data = html.report_data(view, run or run_folder(results) or folder)
     texts = {
         "report.html": html.render(view, data),
         "results.csv": results_csv(view),

@@ -25,14 +25,15 @@ from affekt.report.words import SYNTHETIC
 _PAGE, _JOINED_PAGE = "report.html.j2", "joined.html.j2"
 
 
-def write_report(results: Source, out_path: Path) -> Path:
+def write_report(results: Source, out_path: Path, run: Path | None = None) -> Path:
     """Write the report of a comparison as one HTML file.
 
     Args:
         results: a comparison, one that was scored already, its `results.json`, or the run folder that holds one. Two
             runs that `affekt.evaluation.join` made one get a page of their own.
-        out_path: the file to write. Excerpts of songs are taken from `excerpts/` beside the results; beside this
-            file where the results come from memory.
+        out_path: the file to write.
+        run: the run folder, where excerpts of songs lie in `excerpts/`; by default the folder of the results, and of
+            `out_path` where they come from memory.
 
     Returns:
         `out_path`.
@@ -43,7 +44,7 @@ def write_report(results: Source, out_path: Path) -> Path:
     """
     out_path = Path(out_path)
     view = View(scored(results))
-    write_text(out_path, render(view, report_data(view, run_folder(results) or out_path.parent)))
+    write_text(out_path, render(view, report_data(view, run or run_folder(results) or out_path.parent)))
     return out_path
 
 

@@ -29,14 +29,11 @@ class Verdict(NamedTuple):
 
 def verdicts(view: View) -> list[Verdict]:
     """The answer for each target, in the data set's order."""
-    sentences = view.scores.headline()
-    details = {
-        target: [
-            sentence.split(": ", 1)[1] for sentence in sentences if sentence.startswith(f"{capitalised(target)}: ")
-        ]
-        for target in view.targets
-    }
-    return [Verdict(t, _claim(view, t), _evidence(view, t), " ".join(details[t])) for t in view.targets]
+    details = [
+        line.removeprefix(f"{capitalised(target)}: ")
+        for target, line in zip(view.targets, view.scores.headline(), strict=True)
+    ]
+    return [Verdict(t, _claim(view, t), _evidence(view, t), d) for t, d in zip(view.targets, details, strict=True)]
 
 
 def caveats(view: View) -> list[str]:
@@ -52,11 +49,22 @@ def caveats(view: View) -> list[str]:
             else []
         ),
         *view.scores.notes,
+        *_unknown_artists(view),
         *(
             ["A single seed: how much a score changes from one training to the next is not in its interval."]
             if len(results.seeds) == 1
             else []
         ),
+    ]
+
+
+def _unknown_artists(view: View) -> list[str]:
+    unknown = sum(not song.get("artist") for song in view.songs)
+    if not unknown:
+        return []
+    return [
+        f"The artist of {unknown} of {len(view.songs)} songs is unknown. Songs of one artist may then stand on both "
+        "sides of a fold, and an interval may be too narrow."
     ]
 
 

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from affekt.encoders.base import Cut, Encoder
+from affekt.encoders.layers import layer_weights
 from affekt.errors import ConfigError
 from affekt.files import atomic, storage_errors
 from affekt.training.heads import Standardise, build_head
@@ -105,6 +106,7 @@ def fit_suffix(
         trained = time.perf_counter()
         predictions = _predict(model, task, labels)
         predict_s = time.perf_counter() - trained
+        shares = layer_weights(model)
         _keep(model, folder)
     return Fitted(
         predictions,
@@ -112,7 +114,7 @@ def fit_suffix(
         n_trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
         training_s=trained - start,
         predict_s=predict_s,
-        chosen={"epoch": int(kept["epoch"]) + 1},
+        chosen={"epoch": int(kept["epoch"]) + 1, **({"layer_weights": shares} if shares else {})},
     )
 
 
