@@ -219,6 +219,8 @@ def test_a_trial_changes_what_it_names_and_nothing_else() -> None:
         ({"layer": 0}, ["layer", '"0" is not allowed']),
         ({"split": {"kind": "leave-one-out"}}, ["split.by: missing"]),
         ({"split": {"by": "genre"}}, ["split.by", "leave-one-out"]),
+        ({"split": {"kind": "file"}}, ["split.path: missing"]),
+        ({"split": {"path": "split.json"}}, ["split.path", '"file"']),
     ],
 )
 def test_mistakes_of_searches_splits_and_layers(settings: dict[str, Any], words: list[str]) -> None:

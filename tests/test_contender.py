@@ -11,6 +11,7 @@ from affekt.config import Experiment, parse_experiment
 from affekt.contender import Contender, enter
 from affekt.data import Dataset, load_dataset
 from affekt.encoders import build_encoder
+from affekt.encoders.waveform import WaveformEncoder
 from affekt.errors import ConfigError
 
 
@@ -69,3 +70,9 @@ def test_all_mistakes_are_told_together(songs: Dataset) -> None:
     with pytest.raises(ConfigError) as error:
         entered(songs, encoders=encoders)
     assert "hf:/not/there" in str(error.value) and "last99" in str(error.value)
+
+
+def test_clips_that_are_too_long_are_told_before_any_work(songs: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WaveformEncoder, "longest_clip_s", 4.0, raising=False)
+    with pytest.raises(ConfigError, match="length_s is 5; this encoder takes up to 4 s"):
+        entered(songs, encoders=["wav2vec2-nano"])

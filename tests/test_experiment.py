@@ -200,3 +200,22 @@ def test_the_python_interface(song_folder: Path, store: Store, tmp_path: Path) -
     assert results.seeds == [0, 1]
     with pytest.raises(AttributeError):
         affekt.nothing_of_this_name
+
+
+def test_a_run_on_the_split_of_another(
+    finished: tuple[Results, Path], song_folder: Path, store: Store, tmp_path: Path
+) -> None:
+    split = {"kind": "file", "path": str(finished[1] / "split.json")}
+    results = run(experiment_on(song_folder, encoders=["mean"], split=split), tmp_path / "run", store)
+    folds = [{(p.song_id, p.fold) for p in one.predictions} for one in (results, finished[0])]
+    assert folds[0] == folds[1]
+
+
+def test_one_genre_is_left_out_at_a_time(song_folder: Path, store: Store, tmp_path: Path) -> None:
+    split = {"kind": "leave-one-out", "by": "genre", "group": None}
+    results = run(experiment_on(song_folder, encoders=["mean"], split=split), tmp_path / "run", store)
+    genre = {song["id"]: song["genre"] for song in results.songs}
+    by_fold: dict[int, set[str]] = {}
+    for prediction in results.predictions:
+        by_fold.setdefault(prediction.fold, set()).add(genre[prediction.song_id])
+    assert sorted(map(sorted, by_fold.values())) == [["bright"], ["dark"]]

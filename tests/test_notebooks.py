@@ -52,11 +52,21 @@ def kinds(notebook: Any) -> list[list[str]]:
 
 
 def texts(notebook: Any) -> list[str]:
-    """Printed and formatted texts."""
-    outputs = [output for cell in cells(notebook) for output in cell.outputs]
-    return [
-        output["text"] if "text" in output else output.data.get("text/markdown", "") for output in outputs if output
-    ]
+    """Printed and formatted texts, but for remarks of progress."""
+    outputs = [output for cell in cells(notebook) for output in cell.outputs if output.get("name") != "stderr"]
+    found = [output.get("text") or output.get("data", {}).get("text/markdown") for output in outputs]
+    return [text for text in found if text]
+
+
+def headings(notebook: Any) -> list[str]:
+    """The first line of each text, which no rounding of another machine can change."""
+    return [text.split("\n")[0] for text in texts(notebook)]
+
+
+def warnings_in(notebook: Any) -> list[str]:
+    """What went to standard error, but for progress, and for what tqdm says where Jupyter has no widgets."""
+    outputs = [output for cell in cells(notebook) for output in cell.outputs if output.get("name") == "stderr"]
+    return [o.text for o in outputs if re.search("Warning|Error", o.text) and "TqdmWarning" not in o.text]
 
 
 def test_both_are_there() -> None:
@@ -75,14 +85,10 @@ def test_it_runs_and_puts_out_what_it_keeps(
     work.mkdir()
     stored = nbformat.read(path, as_version=4)
     fresh = maker.executed(path, work)
-    remarks = [o["text"] for cell in cells(fresh) for o in cell.outputs if o.get("name") == "stderr"]
-    assert not [text for text in remarks if "Warning" in text or "Error" in text]
+    assert warnings_in(fresh) == []
     fresh = maker.tidied(fresh)
     assert kinds(fresh) == kinds(stored)
-    printed, kept = texts(fresh), texts(stored)
-    assert [re.sub(r"\d", "", text.split("\n")[0]) for text in printed] == [
-        re.sub(r"\d", "", text.split("\n")[0]) for text in kept
-    ]
+    assert headings(fresh) == headings(stored)
     assert [entry.name for entry in work.iterdir()] == ["runs"], "nothing is written elsewhere"
     assert (work / "runs" / path.stem / "report.html").is_file()
 
@@ -115,9 +121,8 @@ def test_it_is_a_thin_story_that_ends_in_three_pictures(path: Path) -> None:
 @every_notebook
 def test_every_result_in_it_says_synthetic(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
-    assert "**synthetic music**" in notebook.cells[0].source and "random\nweights" in notebook.cells[0].source.replace(
-        "random weights", "random\nweights"
-    )
+    opening = " ".join(notebook.cells[0].source.split())
+    assert "**synthetic music**" in opening and "**random weights**" in opening
     (scores,) = [text for text in texts(notebook) if "Scores" in text]
     assert "(synthetic music)" in scores.split("\n")[0] and "random weights" in scores
     assert all("synthetic music" in output.metadata["image/png"]["alt"] for output in notebook.cells[-1].outputs)
@@ -130,5 +135,5 @@ def test_it_is_small_and_tells_nothing_of_the_machine(path: Path) -> None:
     for place in (str(ROOT), str(Path.home()), tempfile.gettempdir()):
         assert place not in content or place == "/"
     texts_alone = re.sub(r'"image/png": "[^"]*"', "", content)
-    assert not re.search(r"""["' (](?:/[a-z]+){2,}|[A-Z]:\\\\|site-packages""", texts_alone)
+    assert not re.search(r"""["' (](?:/[a-z]+){2,}|site-packages""", texts_alone)
     assert json.loads(content)["metadata"]["language_info"] == {"name": "python"}

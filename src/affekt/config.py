@@ -92,12 +92,13 @@ class DatasetSection(Section):
 class SplitSection(Section):
     """Who is trained on and who is scored."""
 
-    kind: Literal["kfold", "holdout", "leave-one-out", "official-2013", "long", "seed"] = Field(
+    kind: Literal["kfold", "holdout", "leave-one-out", "official-2013", "long", "seed", "file"] = Field(
         "kfold", description="who is tested; docs/method.md describes each kind"
     )
     folds: int = Field(5, ge=2, le=100, description="of kfold")
     by: str | None = Field(None, description="leave-one-out: the column whose values are left out, one a fold")
-    group: Literal["artist", "genre"] | None = Field("artist", description="never on both sides of a fold")
+    path: Path | None = Field(None, description="file: the split.json of a run, or one split")
+    group: str | None = Field("artist", description="the column whose values never stand on both sides of a fold")
 
 
 class ClipsSection(Section):
@@ -335,11 +336,18 @@ def _misplaced(dataset: DatasetSection) -> list[str]:
 
 
 def _split_mistakes(split: SplitSection) -> list[str]:
-    if split.kind == "leave-one-out" and split.by is None:
-        return ["split.by: missing; name the column whose values are left out one at a time, such as genre."]
-    if split.kind != "leave-one-out" and split.by is not None:
-        return [f'split.by: belongs to kind "leave-one-out"; this split is "{split.kind}".']
-    return []
+    """Keys of a kind that are missing, and keys of another kind."""
+    of = {
+        "by": ("leave-one-out", "name the column whose values are left out one at a time, such as genre"),
+        "path": ("file", "name the split.json of a run"),
+    }
+    found = []
+    for key, (kind, hint) in of.items():
+        if split.kind == kind and getattr(split, key) is None:
+            found.append(f"split.{key}: missing; {hint}.")
+        if split.kind != kind and getattr(split, key) is not None:
+            found.append(f'split.{key}: belongs to kind "{kind}"; this split is "{split.kind}".')
+    return found
 
 
 def _search_mistakes(experiment: Experiment) -> list[str]:

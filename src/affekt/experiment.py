@@ -23,7 +23,7 @@ from affekt.config import Experiment, parse_experiment
 from affekt.contender import Contender, enter
 from affekt.data import Dataset, load_dataset
 from affekt.data.base import named
-from affekt.data.splits import Split, draw_split, verify
+from affekt.data.splits import Split, draw_split, read_split, verify
 from affekt.digest import digest
 from affekt.encoders import Encoder
 from affekt.errors import ConfigError, DataError
@@ -216,6 +216,9 @@ def common_songs(contenders: Sequence[Contender], dataset: Dataset) -> Dataset:
 def draw(experiment: Experiment, dataset: Dataset, seed: int) -> Split:
     """The split of one seed, checked for leaks."""
     section = experiment.split
+    if section.kind == "file":
+        assert section.path is not None  # the experiment file was checked
+        return read_split(section.path.expanduser(), dataset, seed)
     validation = experiment.training.validation
     split = draw_split(dataset, section.kind, seed, section.folds, section.group, validation, section.by)
     verify(split, dataset)

@@ -158,6 +158,8 @@ def _about_dataset(contenders: Sequence[Contender], dataset: Dataset, scored: Da
         "synthetic": dataset.synthetic,
         "notes": list(dataset.notes),
         "ceiling": list(scored.ceiling) if scored.ceiling else None,
+        "ceiling_method": scored.ceiling_method,
+        "ceiling_interval": [list(ends) for ends in scored.ceiling_interval] if scored.ceiling_interval else None,
         "fingerprint": dataset.fingerprint(),
         "n_songs": len(dataset),
         "n_scored": len(scored),
@@ -201,6 +203,7 @@ def _about_song(song: Song) -> dict[str, Any]:
         "artist": song.artist,
         "genre": song.genre,
         "part": song.part,
+        "attributes": dict(song.attributes),
         "audio": song.audio_path.name if song.audio_path else None,
     }
 

@@ -1,4 +1,4 @@
-"""A short form of docs/make_simulation.py: it fails where an interval, a test or the verdict no longer does its work."""
+"""A short docs/make_simulation.py: it fails where an interval, a test or the verdict no longer does its work."""
 
 import numpy as np
 import pytest

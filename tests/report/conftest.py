@@ -178,6 +178,11 @@ def comparison() -> Callable[..., Results]:
     return make_results
 
 
+@pytest.fixture(scope="module")
+def make_comparison() -> Callable[..., Results]:
+    return make_results
+
+
 VOID = ("meta", "link", "br", "img", "input", "hr")
 
 

@@ -17,7 +17,7 @@ DESIGN = {"waveform/a": 0.9, "waveform/b": 1.1, "log-mel/a": 0.7, "log-mel/b": 0
 
 
 @pytest.fixture
-def written(read_page):
+def written(read_page, tmp_path):
     return lambda results: read_page(write_report(results, tmp_path / "report.html"))
 
 
@@ -66,7 +66,7 @@ def test_opens_without_a_network(comparison, written):
     assert sum(text.count("plotly.js v") for text in page.scripts) == 1
 
 
-def test_size_stays_below_eight_megabytes_for_a_whole_deam(comparison):
+def test_size_stays_below_eight_megabytes_for_a_whole_deam(comparison, tmp_path):
     path = write_report(comparison(n_songs=1802, noise=NOISE, n_folds=5), tmp_path / "report.html")
     assert path.stat().st_size < 8e6
 
@@ -176,7 +176,7 @@ def test_missing_parts_are_dashes(comparison, written):
     assert "The results do not record their experiment" in page.words
 
 
-def test_same_results_same_page_from_file_folder_or_memory(comparison):
+def test_same_results_same_page_from_file_folder_or_memory(comparison, tmp_path):
     results = comparison()
     results.save(tmp_path / "results.json")
     sources = [results, score(results), tmp_path / "results.json", tmp_path, str(tmp_path)]
@@ -184,7 +184,7 @@ def test_same_results_same_page_from_file_folder_or_memory(comparison):
     assert len(pages) == 1
 
 
-def test_errors_leave_nothing_behind(comparison):
+def test_errors_leave_nothing_behind(comparison, tmp_path):
     with pytest.raises(DataError, match="not there"):
         write_report(tmp_path / "nothing.json", tmp_path / "report.html")
     empty = comparison()
@@ -206,7 +206,7 @@ def test_seeds_with_test_songs_of_their_own_are_reported(comparison, written):
     json.dumps(data_of(results), allow_nan=False)
 
 
-def test_results_survive_a_save(comparison):
+def test_results_survive_a_save(comparison, tmp_path):
     results = comparison()
     results.save(tmp_path / "results.json")
     assert Results.load(tmp_path / "results.json").table().equals(results.table())

@@ -104,6 +104,6 @@ def worst_picture(view: View, worst: Sequence[WorstSong]) -> Picture:
         f"The hardest is {names[0]}.",
         {"data": traces, "layout": marked(view, layout, labels)},
         table(["song", "mean error", *view.order], rows, "lr" + "r" * len(view.order)),
-        caption="Root mean squared error over all targets of a song’s mean prediction, in units of the scale; hardest song first.",
+        caption="Root mean squared error over all targets, in units of the scale, of a song’s mean prediction.",
         height_px=150 + 26 * len(worst) + 10 * len(labels),
     )
