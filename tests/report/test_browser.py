@@ -1,9 +1,13 @@
 """Pages in a real browser: they draw, they answer to mouse and keys, and they ask for nothing.
 
-Needs Chromium or Chrome on this machine and the Python package playwright, which drives it; skipped without them.
+Needs Chromium or Chrome on this machine and the Python package playwright, which drives it; skipped without. A page
+is opened once and used by several tests, because drawing it takes longer than anything that is asked of it.
 """
 
+from __future__ import annotations
+
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -17,9 +21,38 @@ playwright = pytest.importorskip("playwright.sync_api", reason="the Python packa
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--mute-audio"]
-NOISE = {"mean": 0.0, "handcrafted-closed": 0.9, "a": 0.5, "a (untrained)": 1.2}
 DESIGN = {"waveform/x": 0.9, "waveform/y": 1.1, "log-mel/x": 0.7, "log-mel/y": 0.6}
-A4_PX = 700  # what a sheet leaves between its margins
+NOISE = {**DESIGN, "log-mel/x (untrained)": 1.2}
+PAIR = {"mean": 0.0, "a": 0.5}
+DESKTOP, PHONE_PX, SHEET_PX = {"width": 1200, "height": 800}, 320, 700  # a sheet of A4 without its margins
+ALL_DRAWN = "plots.every((plot) => plot.querySelector('.trace, .hm'))"
+
+
+class Opened:
+    """A page in the browser, with all it complained about and all it asked for."""
+
+    def __init__(self, browser, path):
+        self.complaints, self.requests = [], []
+        self.page = browser.new_page(viewport=DESKTOP)
+        self.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.as_uri(), timeout=120_000)
+
+    def ask(self, expression, argument=None):
+        return self.page.evaluate(expression, argument)
+
+    def until(self, expression, timeout_s=60.0):
+        """Wait for an expression to become true. Playwright's own wait needs `eval`, which the page forbids."""
+        deadline = time.monotonic() + timeout_s
+        while not self.ask(expression):
+            assert time.monotonic() < deadline, f"never true: {expression}"
+            time.sleep(0.02)
+
+    def see(self, width_px=DESKTOP["width"], **media):
+        self.page.set_viewport_size({"width": width_px, "height": 800})
+        self.page.emulate_media(**{"media": "screen", "color_scheme": "light", **media})
 
 
 @pytest.fixture(scope="module")
@@ -34,61 +67,83 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def pages(make_comparison, tmp_path_factory):
-    """The page of a run with everything in it, excerpts included, and the page of two runs."""
-    folder = tmp_path_factory.mktemp("pages")
-    scores = score(make_comparison(n_songs=30, noise={**NOISE, **DESIGN}, ceiling=(0.8, 0.9)))
+def one_run(browser, make_comparison, tmp_path_factory):
+    """A run with everything that a report can show, excerpts included."""
+    folder = tmp_path_factory.mktemp("one")
+    scores = score(make_comparison(n_songs=30, noise=NOISE, ceiling=(0.8, 0.9)))
     time_s = np.arange(3 * 16_000) / 16_000
     sf.write(folder / "tone.wav", 0.3 * np.sin(2 * np.pi * 440 * time_s), 16_000)
     write_excerpts(scores, dict.fromkeys(scores.song_ids, folder / "tone.wav"), folder)
-    two = join(make_comparison(noise=NOISE), make_comparison(noise=NOISE, shift=0.5), ("left", "right"))
-    return {"one": write_report(scores, folder / "one.html"), "two": write_report(two, folder / "two.html")}
+    return Opened(browser, write_report(scores, folder / "report.html"))
+
+
+@pytest.fixture(scope="module")
+def two_runs(browser, make_comparison, tmp_path_factory):
+    joined = join(make_comparison(noise=PAIR), make_comparison(noise=PAIR, shift=0.5), ("left", "right"))
+    return Opened(browser, write_report(joined, tmp_path_factory.mktemp("two") / "report.html"))
 
 
 @pytest.fixture
-def opened(browser, pages):
-    """Opens a page and, when the test is over, makes sure that it neither complained nor asked for anything."""
-    contexts, complaints, requests = [], [], []
-
-    def open_page(which="one", width_px=1200, **options):
-        context = browser.new_context(viewport={"width": width_px, "height": 800}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda r: requests.append(r.url))
-        page.goto(pages[which].as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not complaints
-    asked = [url[:100] for url in requests if not url.startswith(("data:", "blob:")) and not url.endswith(".html")]
-    assert not asked
+def seen(one_run):
+    """The page of one run as on a desktop, everything drawn."""
+    one_run.see()
+    one_run.ask("plots.forEach(draw)")
+    one_run.until(ALL_DRAWN)
+    return one_run
 
 
-def draw_all(page):
-    page.evaluate("plots.forEach(draw)")
-    page.wait_for_function("plots.every((plot) => plot.querySelector('svg.main-svg .plot'))")
+def test_what_is_on_the_screen_draws_by_itself(one_run):
+    one_run.until("plots[0].querySelector('.trace') !== null")
+    assert not one_run.ask(ALL_DRAWN)  # the rest waits until somebody scrolls there
 
 
-@pytest.mark.parametrize("which", ["one", "two"])
-def test_every_picture_draws(opened, which):
-    page = opened(which)
-    page.wait_for_selector("#main .plot svg.main-svg")  # what is on the screen draws by itself
-    draw_all(page)
-    drawn = page.evaluate(
-        "plots.map((plot) => [plot.id, plot.querySelectorAll('.trace, .hm').length, plot.data.length])"
-    )
+def test_keys_reach_everything_in_the_order_of_the_page(one_run):
+    one_run.page.keyboard.press("Tab")  # nothing was clicked or focused before: keep this test here
+    assert one_run.ask("document.activeElement.textContent") == "Skip to the answer"
+    assert one_run.ask("document.activeElement.getBoundingClientRect().top >= 0")  # seen while it has the focus
+    one_run.page.keyboard.press("Enter")
+    assert one_run.ask("document.activeElement.id") == "main"
+    assert one_run.ask("document.querySelectorAll('[tabindex]:not([tabindex=\"0\"]):not(#main)').length") == 0
+    one_run.ask("window.reached = [document.activeElement]")
+    for _ in range(15):
+        one_run.page.keyboard.press("Tab")
+        one_run.ask("reached.push(document.activeElement)")
+        assert one_run.ask("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    follows = "(a, b) => Boolean(a.compareDocumentPosition(b) & Node.DOCUMENT_POSITION_FOLLOWING)"
+    assert one_run.ask(f"reached.slice(1).every((after, i) => ({follows})(reached[i], after))")
+
+
+@pytest.mark.parametrize("which", ["one_run", "two_runs"])
+def test_every_picture_draws_without_a_complaint_or_a_request(which, request):
+    opened = request.getfixturevalue(which)
+    opened.ask("plots.forEach(draw)")
+    opened.until(ALL_DRAWN)
+    drawn = opened.ask("plots.map((plot) => [plot.id, plot.querySelectorAll('.trace, .hm').length, plot.data.length])")
     assert len(drawn) >= 6 and all(n_drawn >= n_traces > 0 for _, n_drawn, n_traces in drawn), drawn
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert opened.complaints == []
+    assert [url for url in opened.requests if not url.startswith(("data:", "blob:"))] == opened.requests[:1]
 
 
-def hover(page, plot, trace, point):
+def test_hovering_names_the_song(seen):
+    plot = seen.ask("plots.find((plot) => plot.id.startsWith('scatter')).id")
+    names = seen.ask("songNames")
+    alone = seen.ask(  # the first annotation that no other point is close to
+        """(id) => {
+            const [from, to] = document.getElementById(id).data;
+            const points = [from, to].flatMap((trace) => trace.x.map((x, i) => [x, trace.y[i]]));
+            const clear = (i, [x, y], j) => j === i || Math.hypot(x - from.x[i], y - from.y[i]) > 0.3;
+            return from.x.findIndex((_, i) => points.every((point, j) => clear(i, point, j)));
+        }""",
+        plot,
+    )
+    assert alone >= 0 and names[alone] in hover(seen, plot, 0, alone)
+    seen.until(f"document.getElementById('{plot}').layout.shapes.length === 3")  # its two points are joined
+
+
+def hover(opened, plot, trace, point):
     """Put the mouse over a point; what the label then says."""
-    page.locator(f"#{plot}").scroll_into_view_if_needed()
-    at = page.evaluate(
+    opened.page.locator(f"#{plot}").scroll_into_view_if_needed()
+    x, y = opened.ask(
         """([id, trace, point]) => {
             const plot = document.getElementById(id), box = plot.getBoundingClientRect(), own = plot._fullLayout;
             const { x, y } = plot.data[trace];
@@ -97,116 +152,97 @@ def hover(page, plot, trace, point):
         }""",
         [plot, trace, point],
     )
-    page.mouse.move(at[0] - 40, at[1] - 40)
-    page.mouse.move(*at)
-    page.wait_for_selector(f"#{plot} .hoverlayer text")
-    return " ".join(page.locator(f"#{plot} .hoverlayer text").all_text_contents())
+    opened.page.mouse.move(x - 40, y - 40)
+    opened.page.mouse.move(x, y)
+    opened.until(f"document.querySelector('#{plot} .hoverlayer text') !== null")
+    return opened.ask(f"document.querySelector('#{plot} .hoverlayer').textContent")
 
 
-def test_hovering_names_the_song_and_the_tests(opened):
-    page = opened()
-    draw_all(page)
-    plot = page.evaluate("plots.find((plot) => plot.id.startsWith('scatter')).id")
-    names = page.evaluate("songNames")
-    alone = page.evaluate(  # the first point that no other one covers
-        """(id) => {
-            const [from, to] = document.getElementById(id).data, points = [from, to].flatMap((t) => t.x.map((x, i) => [x, t.y[i]]));
-            const far = (i) => points.every(([x, y], j) => j === i || Math.hypot(x - from.x[i], y - from.y[i]) > 0.35);
-            return from.x.findIndex((_, i) => far(i));
-        }""",
-        plot,
-    )
-    assert alone >= 0 and names[alone] in hover(page, plot, 0, alone)
-    page.wait_for_function(f"document.getElementById('{plot}').layout.shapes.length === 3")  # its two points are joined
-    page.locator("#matrix-0").scroll_into_view_if_needed()
-    box = page.locator("#matrix-0 .hm").first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] - 10, box["y"] + 10)
-    page.wait_for_selector("#matrix-0 .hoverlayer text")
-    assert "Holm" in page.locator("#matrix-0 .hoverlayer").text_content()
+def test_hovering_over_a_difference_tells_its_tests(seen):
+    assert "Holm" in hover_cell(seen, "matrix-0")
 
 
-def test_play_buttons_play_and_stop(opened):
-    page = opened()
-    buttons = page.locator("button.play")
+def hover_cell(opened, plot):
+    opened.page.locator(f"#{plot}").scroll_into_view_if_needed()
+    box = opened.page.locator(f"#{plot} .hm").first.bounding_box()
+    opened.page.mouse.move(box["x"] + box["width"] - 12, box["y"] + 8)
+    opened.page.mouse.move(box["x"] + box["width"] - 10, box["y"] + 10)
+    opened.until(f"document.querySelector('#{plot} .hoverlayer text') !== null")
+    return opened.ask(f"document.querySelector('#{plot} .hoverlayer').textContent")
+
+
+def test_play_buttons_play_and_stop(seen):
+    buttons = seen.page.locator("button.play")
     assert buttons.count() == 12 and buttons.first.get_attribute("aria-label").startswith("Play ten seconds of ")
     buttons.first.click()
-    page.wait_for_function("player.duration > 0 && !player.paused && player.currentTime > 0")
-    assert page.evaluate("player.duration") == pytest.approx(3, abs=0.2)
+    seen.until("player.duration > 0 && !player.paused && player.currentTime > 0")
+    assert seen.ask("player.duration") == pytest.approx(3, abs=0.2)
     assert buttons.first.get_attribute("aria-pressed") == "true"
-    buttons.nth(1).click()
-    page.wait_for_function("document.querySelectorAll('.play')[1].getAttribute('aria-pressed') === 'true'")
+    buttons.nth(1).focus()
+    seen.page.keyboard.press("Space")  # another one, by key
+    seen.until("document.querySelectorAll('.play')[1].getAttribute('aria-pressed') === 'true'")
     assert buttons.first.get_attribute("aria-pressed") == "false"
     buttons.nth(1).click()
-    page.wait_for_function("player.paused && !document.querySelector('.play[aria-pressed=true]')")
+    seen.until("player.paused && document.querySelector('.play[aria-pressed=true]') === null")
 
 
-def test_a_phone_needs_no_sideways_scrolling(opened):
-    page = opened(width_px=320)
-    draw_all(page)
-    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    assert page.evaluate("document.documentElement.scrollWidth") == 320
-    ladder = page.locator("#ladder-0").bounding_box()
-    assert ladder["x"] >= 0 and ladder["x"] + ladder["width"] <= 320
+def test_a_click_on_a_song_with_an_excerpt_plays_it(seen):
+    position = seen.ask("Number(document.querySelector('.play').dataset.song)")
+    index = seen.ask("document.getElementById('worst-songs').layout.meta.songs")[0]
+    assert index == position
+    hover(seen, "worst-songs", 0, 0)
+    seen.page.mouse.down()
+    seen.page.mouse.up()
+    seen.until(f"playing === '{position}' && !player.paused")
+    seen.ask("player.pause()")
 
 
-def test_printed_pages_hold_every_picture_and_no_navigation(opened):
-    page = opened(width_px=A4_PX)
-    page.emulate_media(media="print")
-    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    page.wait_for_function("plots.every((plot) => plot.querySelector('svg.main-svg .plot'))")
-    assert not page.locator("nav").is_visible() and not page.locator("button.play").first.is_visible()
-    widest = page.evaluate("Math.max(...plots.map((plot) => plot.querySelector('svg').getBoundingClientRect().right))")
-    assert widest <= A4_PX
-    assert page.evaluate("getComputedStyle(document.querySelector('figure')).breakInside") == "avoid"
-
-
-def test_keys_reach_everything_in_order(opened):
-    page = opened()
-    focused = "document.activeElement.textContent.trim() || document.activeElement.getAttribute('aria-label')"
-    page.keyboard.press("Tab")
-    assert page.evaluate(focused) == "Skip to the answer"
-    assert page.evaluate("document.activeElement.getBoundingClientRect().top >= 0")  # seen while it has the focus
-    page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "main"
-    order = []
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        order.append(
-            page.evaluate(
-                "[document.activeElement.getBoundingClientRect().top + scrollY, document.activeElement.tagName]"
-            )
-        )
-    tops = [top for top, tag in order if tag != "BODY"]
-    assert sum(after < before - 400 for before, after in zip(tops, tops[1:], strict=False)) == 0
-    page.locator("button.play").first.focus()
-    page.keyboard.press("Space")
-    page.wait_for_function("!player.paused && player.duration > 0")
-
-
-def test_the_experiment_is_copied(opened):
-    page = opened(permissions=["clipboard-read", "clipboard-write"])
-    button = page.locator("button[data-copies=experiment]")
-    button.click()
-    page.wait_for_function("document.getElementById('copied').textContent === 'Copied.'")
-    assert page.evaluate("navigator.clipboard.readText()") == page.locator("#experiment").text_content()
+def test_the_experiment_is_copied(seen):
+    seen.page.locator("button[data-copies=experiment]").click()
+    seen.until("document.getElementById('copied').textContent === 'Copied.'")
+    assert seen.ask("navigator.clipboard.readText()") == seen.page.locator("#experiment").text_content()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_can_be_read_on_its_background(opened, scheme):
-    page = opened(color_scheme=scheme)
-    worst = page.evaluate(
+def test_text_can_be_read_on_its_background(seen, scheme):
+    seen.see(color_scheme=scheme)
+    contrast, where = seen.ask(
         """() => {
             const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
-            const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-                .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-            const behind = (node) => { for (; node; node = node.parentElement) { const c = parse(getComputedStyle(node).backgroundColor); if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
-            const found = [];
-            for (const node of document.querySelectorAll("body *:not(script):not(style)")) {
-                if (node.closest(".plot") || ![...node.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
-                const [a, b] = [light(parse(getComputedStyle(node).color)), light(behind(node))];
-                found.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), node.className + ": " + node.textContent.trim().slice(0, 40)]);
-            }
-            return found.sort((a, b) => a[0] - b[0])[0];
+            const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+            const weights = [0.2126, 0.7152, 0.0722];
+            const light = (rgb) => weights.reduce((sum, weight, i) => sum + weight * linear(rgb[i] / 255), 0);
+            const back = (node) => parse(getComputedStyle(node).backgroundColor);
+            const opaque = (node) => back(node)[3] !== 0 && back(node);
+            const behind = (node) => (node ? opaque(node) || behind(node.parentElement) : [255, 255, 255]);
+            const speaks = (node) => [...node.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+            const nodes = [...document.querySelectorAll("body *:not(script):not(style)")];
+            return nodes.filter((node) => !node.closest(".plot") && speaks(node)).map((node) => {
+                const both = [light(parse(getComputedStyle(node).color)), light(behind(node))];
+                const ratio = (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
+                return [ratio, `${node.className}: ${node.textContent.trim().slice(0, 40)}`];
+            }).sort((a, b) => a[0] - b[0])[0];
         }"""
     )
-    assert worst[0] >= 4.5, worst
+    assert contrast >= 4.5, where
+
+
+@pytest.mark.parametrize("which", ["one_run", "two_runs"])
+def test_a_phone_needs_no_sideways_scrolling(which, request):
+    opened = request.getfixturevalue(which)
+    opened.see(width_px=PHONE_PX)
+    opened.ask("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert opened.ask("document.documentElement.scrollWidth") == PHONE_PX
+    opened.until(f"plots[0].querySelector('svg').getBoundingClientRect().right <= {PHONE_PX}")
+    opened.ask("document.querySelectorAll('details').forEach((one) => { one.open = false; })")
+
+
+def test_printed_pages_hold_every_picture_and_no_navigation(seen):
+    seen.see(width_px=SHEET_PX, media="print")
+    seen.ask("window.dispatchEvent(new Event('beforeprint'))")
+    seen.until(ALL_DRAWN)
+    for hidden in ("nav", "button.play", "summary"):
+        assert not seen.page.locator(hidden).first.is_visible()
+    rights = "plots.map((plot) => plot.querySelector('svg').getBoundingClientRect().right)"
+    seen.until(f"Math.max(...{rights}) <= {SHEET_PX}")
+    assert seen.ask("getComputedStyle(document.querySelector('figure')).breakInside") == "avoid"
