@@ -8,6 +8,7 @@ Keys, types, limits, defaults and meanings are read off the pydantic models; onl
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 import typing
@@ -46,7 +47,8 @@ list: `--set training.epochs=5`, `--set encoders.0.freeze=last1`, `--set "seeds=
 A float with an exponent needs a dot: `3.0e-5`, not `3e-5`.
 
 Examples: [demo.yaml](../experiments/demo.yaml), [deam.yaml](../experiments/deam.yaml),
-[seed.yaml](../experiments/seed.yaml). What the settings do is told in [method.md](method.md), the data sets in
+[seed.yaml](../experiments/seed.yaml), [inputs.yaml](../experiments/inputs.yaml),
+[emotify.yaml](../experiments/emotify.yaml). What the settings do is told in [method.md](method.md), the data sets in
 [datasets.md](datasets.md).
 """
 
@@ -133,10 +135,12 @@ def _type_words(annotation: Any) -> str:
     if origin is tuple:
         return f"{len(arguments)} {_type_words(arguments[0])}s"
     if origin is list:
-        return f"list of {_type_words(arguments[0]).replace('number', 'numbers').replace('text', 'texts')}"
+        return "list of " + re.sub("(number|text|value)", r"\1s", _type_words(arguments[0]))
+    if origin is dict:
+        return "mapping to " + _type_words(arguments[1])
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
-    words = {str: "text", int: "whole number", float: "number", bool: "`true`, `false`", Path: "path"}
+    words = {Any: "value", str: "text", int: "whole number", float: "number", bool: "`true`, `false`", Path: "path"}
     return "`null`" if annotation is type(None) else words[annotation]
 
 
