@@ -221,7 +221,7 @@ def test_yaml_blocks_are_experiments(page: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_experiments_run(path: Path, at_work: Path, tmp_path: Path) -> None:
-    sets = ["dataset={name: demo}"]
+    sets = ["dataset.name=demo", "dataset.root=null", "dataset.targets=null"]
     for index, encoder in enumerate(load_experiment(path).encoders):
         stand_in = next((nano for begin, nano in STAND_INS.items() if encoder.name.startswith(begin)), encoder.name)
         sets += [f"encoders.{index}.name={stand_in}", f"encoders.{index}.weights=random"]

@@ -125,6 +125,7 @@ def test_provenance_of_both_runs_is_kept(noisy, make_results):
     first.skipped = [{"song_id": "x", "path": None, "reason": "silent"}]
     first.history = [{"encoder": "good", "seed": 0, "fold": 0, "epoch": 1}]
     second.cost = [{"encoder": "good", "n_parameters": 3}]
+    second.fits = [{"encoder": "good", "seed": 0, "fold": 0, "n_train": 3}]
     joined = join(first, second, NAMES)
     assert joined.run["joined"] == [first.run, second.run] and joined.run["names"] == list(NAMES)
     assert joined.dataset["notes"] == ["Shared.", "raw: As distributed.", "corrected: Put right."]
@@ -133,6 +134,7 @@ def test_provenance_of_both_runs_is_kept(noisy, make_results):
     assert joined.ceiling("good (corrected)") == {"valence": 0.7, "arousal": 0.9}
     assert joined.ceiling() == {} and first.ceiling() == first.ceiling("good") == {"valence": 0.8, "arousal": 0.9}
     assert joined.history[0]["encoder"] == "good (raw)" and joined.cost[0]["encoder"] == "good (corrected)"
+    assert joined.fits[0] == {**second.fits[0], "encoder": "good (corrected)"}
     assert joined.skipped[0]["reason"] == "raw: silent"
     assert {song["artist"] for song in joined.songs} == {"x"}  # the second run knew no artists
 

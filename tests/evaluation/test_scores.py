@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -353,6 +355,23 @@ def test_a_test_set_that_seeds_share_counts_once(make_results, noisy):
         differences.append(r2["good"] - r2["poor"])
     assert found == pytest.approx(float(corrected_resampled_t_test(np.array(differences), 50, 10)))
     assert score(results).p_folds("poor", "good", "valence") == found
+
+
+def test_the_test_over_folds_knows_how_many_songs_a_fit_has_seen(make_results, noisy):
+    results = shared_test_set(make_results, noisy, n_folds=6, n_seeds=2)[2]
+    few = [{"encoder": encoder, "n_train": 18, "n_validation": 2} for encoder in ("good", "poor")]
+    scores = [score(replace(results, fits=fits)) for fits in ([], few)]
+    differences = [
+        one[0] - other[0] for one, other in zip(*map(mean_by_fold, (scores[0],) * 2, ("good", "poor")), strict=True)
+    ]
+    for one, n_train in zip(scores, (50, 20), strict=True):
+        expected = corrected_resampled_t_test(np.array(differences), n_train, 10)
+        assert one.p_folds("good", "poor", "valence") == pytest.approx(float(expected))
+
+
+def mean_by_fold(scores, encoder):
+    found = scores.fold_r2(encoder)
+    return [np.mean([found[seed, fold] for seed in (0, 1)], axis=0) for fold in range(6)]
 
 
 def test_the_same_predictions_four_times_are_no_evidence(make_results, noisy):

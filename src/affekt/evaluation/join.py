@@ -55,6 +55,7 @@ def join(first: Results, second: Results, names: tuple[str, str]) -> Results:
         ],
         history=_relabelled([run.history for run in runs], renamed),
         cost=_relabelled([run.cost for run in runs], renamed),
+        fits=_relabelled([run.fits for run in runs], renamed),
         skipped=[
             {**row, "reason": f"{name}: {row.get('reason')}"}
             for run, name in zip(runs, names, strict=True)

@@ -78,13 +78,20 @@ def _p_folds(scores: Scores, pair: Pair, test_sets: dict[str, TestSets]) -> floa
         return np.nan
     sizes, differences = np.array(defined).T
     n_test = float(sizes.mean())
-    return float(corrected_resampled_t_test(differences, _n_songs(scores, first, second) - n_test, n_test))
+    return float(corrected_resampled_t_test(differences, _n_train(scores, n_test, first, second), n_test))
 
 
-def _n_songs(scores: Scores, *encoders: str) -> int:
-    """How many songs the encoders were trained or tested on in their runs."""
-    recorded = (scores.results.dataset_of(encoder).get("n_scored") for encoder in encoders)
-    return min(max(n or 0, len(scores.results.songs)) for n in recorded)
+def _n_train(scores: Scores, n_test: float, *encoders: str) -> float:
+    """Songs that a fit has seen, on average; all that it did not test, where the results do not say.
+
+    Validation songs count: they choose the epoch, and a closed form trains on them.
+    """
+    seen = [
+        fit["n_train"] + fit.get("n_validation", 0)
+        for fit in scores.results.fits
+        if fit["encoder"] in encoders and "n_train" in fit
+    ]
+    return float(np.mean(seen)) if seen else len(scores.results.songs) - n_test
 
 
 def _test_sets(scores: Scores, encoder: str) -> TestSets:

@@ -50,7 +50,7 @@ class Results:
             name a point.
         predictions: every song once for each encoder, seed and target.
         history: one mapping for each encoder, seed, fold and epoch: train_mse, validation_mse, train_loss,
-            validation_loss, and `best` for the epoch that was kept. MSE in units of the standardised label.
+            validation_loss, lr, and `best` for the epoch that was kept. MSE in units of the standardised label.
         cost: per encoder: n_parameters, extraction_s_per_song, prediction_s_per_song, peak_memory_mb, n_extracted,
             n_reused, training_s.
         fits: one mapping for each encoder, seed and fold: n_train, n_validation, n_test, training_s, and `chosen`: what
