@@ -150,7 +150,7 @@ class TestOfficialSets:
         path.write_text(
             "song_id,file_name,Artist,Song title,Genre,Mediaeval 2013 set\n"
             '2,"\t2.mp3","A\t","\tB\t","\tBlues\t",development\n'
-            "3,3.mp3,Evaluation, The Band,Title,Blues, Evaluation \n"
+            "3,3.mp3,Development, The Band,Title,Blues, Evaluation \n"
             "4,4.mp3,A,B,Blues,\n"
             "x,5.mp3,A,B,Blues,development\n"
         )

@@ -86,6 +86,7 @@ def test_constant_columns_are_defined_and_silent(y_true, y_pred, nan):
         np.testing.assert_array_equal(found["concordance"], 0)
 
 
+@settings(deadline=None)
 @given(pairs, st.floats(0.1, 10), st.floats(-100, 100))
 def test_pearson_ignores_shift_and_scale(pair, scale, shift):
     y_true, y_pred = pair
@@ -95,6 +96,7 @@ def test_pearson_ignores_shift_and_scale(pair, scale, shift):
         np.testing.assert_allclose(metrics.pearson(y_true=y_true, y_pred=-scale * y_pred + shift), -plain, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(pairs)
 def test_bounds_and_order_of_the_scores(pair):
     y_true, y_pred = pair
@@ -110,6 +112,7 @@ def test_bounds_and_order_of_the_scores(pair):
         assert (found["r2"] <= np.nan_to_num(found["pearson"] ** 2, nan=0) + 1e-6).all()
 
 
+@settings(deadline=None)
 @given(pairs, st.randoms(use_true_random=False))
 def test_the_order_of_songs_does_not_matter(pair, random):
     y_true, y_pred = pair

@@ -23,6 +23,10 @@ def test_kinds_are_quadrant_genre_and_attributes_that_tell_songs_apart(viewed):
         song["attributes"] = {"decade": "1990s", "id": song["id"]}  # all the same; all different
         song["part"] = "2013" if int(song["id"]) % 2 else "2014"
     assert list(groups(view)) == ["quadrant", "genre", "part"]
+    for song in view.songs:
+        columns = {f"column {i}": str(int(song["id"]) % (2 + i)) for i in range(20)}
+        song["attributes"] = {"measured": str(int(song["id"]) // 4), **columns}
+    assert list(groups(view)) == ["quadrant", "genre", "part", *(f"column {i}" for i in range(5))]
     assert "quadrant" not in groups(viewed(targets=("tension", "calm")))
 
 

@@ -5,7 +5,16 @@ from affekt.report import tables
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "–"), (float("nan"), "–"), (0.01234, "0.0123 s"), (75, "75 s"), (600, "10.0 min"), (9000, "2.5 h")],
+    [
+        (None, "–"),
+        (0.0, "0 s"),
+        (0.00012, "0.12 ms"),
+        (float("nan"), "–"),
+        (0.01234, "0.0123 s"),
+        (75, "75 s"),
+        (600, "10.0 min"),
+        (9000, "2.5 h"),
+    ],
 )
 def test_durations_are_in_the_unit_a_reader_expects(seconds, text):
     assert tables.duration(seconds) == text

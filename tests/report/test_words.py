@@ -20,6 +20,11 @@ def test_whom_no_difference_is_shown_to_is_named(viewed):
     assert said(view).claim == f"{best} leads; no difference shown to {second}."
 
 
+def test_a_baseline_that_wins_is_called_one(viewed):
+    view = viewed(noise={"mean": 0.0, "handcrafted-closed": 0.3, "bad": 3.0})
+    assert said(view).claim == "handcrafted-closed (baseline) is better than every other."
+
+
 def test_nobody_beats_the_mean(viewed):
     view = viewed(noise={"mean": 0.0, "a": 1.2, "b": 5.0}, n_songs=20)
     assert said(view).claim == "No encoder is shown to beat guessing the mean."

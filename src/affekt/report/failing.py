@@ -16,7 +16,7 @@ from affekt.evaluation import metrics
 from affekt.report.tables import QUADRANTS
 from affekt.report.view import View
 
-_MOST_GROUPS = 15
+_MOST_KINDS, _MOST_GROUPS = 8, 15
 _FEWEST_SONGS = 5
 
 
@@ -38,7 +38,11 @@ class WorstSong(NamedTuple):
 
 
 def groups(view: View) -> dict[str, list[Group]]:
-    """Errors by kind of song, each kind with its largest groups first; a kind that tells no songs apart is left out."""
+    """Errors by kind of song, each kind with its largest groups first.
+
+    A kind is left out where it does not sort songs into groups: all have the same value, or most have one that hardly
+    any other song shares, as an album or a measurement.
+    """
     squares = {
         label: metrics.mean_over_seeds(((view.scores.y_pred[label] - view.y_true) ** 2).mean(axis=-1))
         for label in view.order
@@ -46,14 +50,15 @@ def groups(view: View) -> dict[str, list[Group]]:
     found = {}
     for kind, names in _kinds(view).items():
         largest = _largest(names)
-        if largest and len({name for name in names if name}) > 1:
+        known = [name for name in names if name]
+        if len(set(known)) > 1 and 2 * sum(chosen.sum() for _, chosen in largest) >= len(known):
             found[kind] = [
                 Group(
                     kind, name, int(chosen.sum()), {label: _root(square[chosen]) for label, square in squares.items()}
                 )
                 for name, chosen in largest
             ]
-    return found
+    return dict(list(found.items())[:_MOST_KINDS])
 
 
 def worst_songs(view: View, at_most: int = 12) -> list[WorstSong]:

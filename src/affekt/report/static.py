@@ -294,4 +294,6 @@ def _draw_note(axes: Axes, note: Mapping[str, Any]) -> None:
 def _legend(figure: Figure, axes: Axes, layout: Mapping[str, Any]) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles and layout.get("showlegend", True):
-        figure.legend(handles, labels, loc="outside lower left", ncols=min(3, len(labels)), frameon=False)
+        title = words((layout.get("legend", {}).get("title") or {}).get("text", ""))
+        columns = min(3, len(labels))
+        figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, title=title or None)

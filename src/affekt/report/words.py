@@ -79,8 +79,14 @@ def _claim(view: View, target: str) -> str:
     if any(map(view.scores.is_reference, [best, *tied])):
         return "No encoder is shown to beat guessing the mean."
     if not tied:
-        return f"{best} is better than {'every other' if len(others) > 1 else others[0]}."
-    return f"{best} leads; no difference shown to {listed(tied, 3)}."
+        return f"{_named(view, best)} is better than {'every other' if len(others) > 1 else others[0]}."
+    return f"{_named(view, best)} leads; no difference shown to {listed(tied, 3)}."
+
+
+def _named(view: View, label: str) -> str:
+    """The winner, with what must be known of it: that a baseline wins is news."""
+    roles = ", ".join(view.roles(label))
+    return f"{label} ({roles})" if roles else label
 
 
 def _evidence(view: View, target: str) -> str:

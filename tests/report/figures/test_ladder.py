@@ -45,6 +45,14 @@ def test_reference_points_are_hollow_and_what_competes_is_filled(viewed):
     assert view.colours["mambavision-s (untrained)"] == view.colours["mambavision-s"]
 
 
+def test_a_twin_whose_parent_has_no_score_keeps_its_name(viewed):
+    view = viewed(noise={"mean": 0.0, "a": 0.5, "a (untrained)": 1.0})
+    constant = view.scores.encoders.index("a")
+    view.scores.intervals.value[constant] = float("nan")
+    names = ladder(view, "valence")["figure"]["layout"]["yaxis"]["ticktext"]
+    assert any(name.startswith("a (untrained)<br>") and "untrained twin" in name for name in names)
+
+
 def test_who_is_not_told_from_the_best_is_said_beside_the_name(viewed):
     view = viewed(noise={"mean": 0.0, "a": 0.5, "b": 0.51, "c": 3.0})
     best = view.scores.ranking("valence")[0]

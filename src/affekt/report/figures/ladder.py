@@ -171,7 +171,7 @@ def _steps(view: View, target: str) -> dict[str, float]:
 
 def _step_name(view: View, target: str, label: str) -> str:
     """The encoder's name; below it in small what it is and whether it is told from the best."""
-    if view.parent(label):
+    if view.parent(label) in view.ranking(target):
         return small("untrained twin")
     best = next(iter(view.ranking(target)), label)
     tied = label != best and verdict_words(view.scores.difference(best, label, target)[1:]) == "no difference shown"
@@ -233,7 +233,7 @@ def _difference_trace(row: Difference, at: int) -> Trace:
         "name": escaped(row.name),
         "x": [rounded(row.value)],
         "y": [at],
-        "text": [signed(row.value)],
+        "text": [signed(row.value, 3)],
         "textposition": "top center",
         "textfont": {"size": 12},
         "marker": {
