@@ -106,6 +106,7 @@ ENCODERS = Registry(
         "mel-transformer-nano": _CONTROLLED,
         "mel-mamba-nano": _CONTROLLED,
         "musicnn": "affekt.encoders.musicnn:musicnn",
+        "musicnn-msd": "affekt.encoders.musicnn:musicnn",
     },
     EncoderError,
     "`affekt encoders` lists all.",

@@ -19,6 +19,7 @@ _KINDS = (
     ("mel-", "spectrogram", RANDOM_WEIGHTS, "none", "models"),
     ("mambavision-nano", "spectrogram", RANDOM_WEIGHTS, "none", "models"),
     ("mambavision-", "spectrogram", "ImageNet-1K, from the hub", MAMBAVISION_LICENCE, "models"),
+    ("musicnn", "spectrogram", "music tags, from the package index", "ISC", "models"),
     ("hf:", "waveform or spectrogram", "hub repository or folder", "see the repository", "models"),
     ("", "waveform", "pretrained on speech, from the hub", "see the repository", "models"),
 )

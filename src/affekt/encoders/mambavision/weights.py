@@ -47,7 +47,7 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> None:
         found = {key: tensor for key, tensor in found.items() if not key.startswith(_HEAD)}
     mistakes = _mistakes(found, wanted)
     if mistakes:
-        advice = "Choose the variant, and num_classes, that the weights were made for; nothing was loaded."
+        advice = "Take weights that belong to this encoder, of the same size; nothing was loaded."
         raise WeightsError(f"{problems(str(path), mistakes)}\n{advice}")
     model.load_state_dict(found, strict=False)  # only counters are not in it: checked above
 
