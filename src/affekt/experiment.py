@@ -149,7 +149,13 @@ def permuted(dataset: Dataset, seed: int) -> Dataset:
     order = np.random.default_rng([seed, len(dataset)]).permutation(len(dataset))
     donors = [dataset.songs[i] for i in order]
     songs = tuple(
-        replace(song, targets=donor.targets, target_std=donor.target_std)
+        replace(
+            song,
+            targets=donor.targets,
+            target_std=donor.target_std,
+            n_raters=donor.n_raters,
+            ratings=donor.ratings,
+        )
         for song, donor in zip(dataset.songs, donors, strict=True)
     )
     return replace(dataset, songs=songs, notes=(*dataset.notes, f"CONTROL: labels permuted with seed {seed}."))
@@ -176,8 +182,10 @@ def claim_folder(experiment: Experiment, dataset: Dataset, out: Path | None) -> 
 
 
 def run_fingerprint(experiment: Experiment, dataset: Dataset) -> str:
-    """Hash of the settings and the labels."""
-    return digest([experiment.fingerprint(), dataset.fingerprint()])
+    """Hash of the settings and the labels, and of the split where a file says it."""
+    path = experiment.split.path
+    named_split = [path.expanduser().read_text(encoding="utf-8")] if path and path.expanduser().is_file() else []
+    return digest([experiment.fingerprint(), dataset.fingerprint(), *named_split])
 
 
 def listen(contenders: Sequence[Contender], dataset: Dataset, store: Store, quiet: bool = False) -> None:

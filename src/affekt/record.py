@@ -27,6 +27,9 @@ from affekt.training.table import Fitted
 #: One fit of one encoder: (title, seed, fold).
 Key = tuple[str, int, int]
 
+#: A column with more values than this says nothing about groups of songs.
+MOST_VALUES = 50
+
 #: Packages whose version can change a number.
 PACKAGES = (
     "affekt",
@@ -65,10 +68,10 @@ def gather(
         started: when the run began, in seconds since the epoch.
     """
     return Results(
-        dataset=_about_dataset(contenders, dataset, scored),
+        dataset=_about_dataset(contenders, dataset, scored, splits),
         targets=list(scored.target_names),
         encoders=[_about_encoder(contender, fitted) for contender in contenders],
-        songs=[_about_song(song) for song in scored.songs],
+        songs=[_about_song(song, _shared_columns(scored)) for song in scored.songs],
         predictions=_predictions(scored, fitted),
         history=[_labelled(key, epoch) for key, one in fitted.items() for epoch in one.history],
         cost=[_cost(contender, fitted) for contender in contenders],
@@ -80,6 +83,7 @@ def gather(
             "status": "finished",
             "experiment": experiment.model_dump(mode="json"),
             "splits": {str(seed): split.rule for seed, split in splits.items()},
+            "split_names": {str(seed): f"{split.name} ({split.fingerprint()[:8]})" for seed, split in splits.items()},
             "versions": versions(),
             "machine": machine(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -146,7 +150,10 @@ def _predictions(scored: Dataset, fitted: Mapping[Key, Fitted]) -> list[Predicti
     ]
 
 
-def _about_dataset(contenders: Sequence[Contender], dataset: Dataset, scored: Dataset) -> dict[str, Any]:
+def _about_dataset(
+    contenders: Sequence[Contender], dataset: Dataset, scored: Dataset, splits: Mapping[int, Split]
+) -> dict[str, Any]:
+    tested = scored.select({song for split in splits.values() for song in split.tested})
     used = set(scored.ids)
     needs_audio = any(contender.encoder.needs_audio for contender in contenders)
     silent = [song.id for song in dataset.without_audio if song.id not in used] if needs_audio else []
@@ -157,9 +164,9 @@ def _about_dataset(contenders: Sequence[Contender], dataset: Dataset, scored: Da
         "scale": list(dataset.scale),
         "synthetic": dataset.synthetic,
         "notes": list(dataset.notes),
-        "ceiling": list(scored.ceiling) if scored.ceiling else None,
-        "ceiling_method": scored.ceiling_method,
-        "ceiling_interval": [list(ends) for ends in scored.ceiling_interval] if scored.ceiling_interval else None,
+        "ceiling": list(tested.ceiling) if tested.ceiling else None,
+        "ceiling_method": tested.ceiling_method,
+        "ceiling_interval": [list(ends) for ends in tested.ceiling_interval] if tested.ceiling_interval else None,
         "fingerprint": dataset.fingerprint(),
         "n_songs": len(dataset),
         "n_scored": len(scored),
@@ -196,14 +203,19 @@ def _weights(contender: Contender) -> str:
     return contender.encoder.spec.weights
 
 
-def _about_song(song: Song) -> dict[str, Any]:
+def _shared_columns(dataset: Dataset) -> set[str]:
+    """Columns by which songs can be told apart in groups; what differs from song to song only fills the file."""
+    return {column for column, counts in dataset.columns().items() if len(counts) <= MOST_VALUES}
+
+
+def _about_song(song: Song, columns: set[str]) -> dict[str, Any]:
     return {
         "id": song.id,
         "title": song.title,
         "artist": song.artist,
         "genre": song.genre,
         "part": song.part,
-        "attributes": dict(song.attributes),
+        "attributes": {column: value for column, value in song.attributes if column in columns},
         "audio": song.audio_path.name if song.audio_path else None,
     }
 

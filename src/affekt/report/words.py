@@ -76,11 +76,18 @@ def _claim(view: View, target: str) -> str:
     if not others:
         return f"{best} ran alone."
     tied = [other for other in others if _verdict(view, best, other, target) != "better"]
-    if any(map(view.scores.is_reference, [best, *tied])):
+    if not _beat_the_mean(view, target):
         return "No encoder is shown to beat guessing the mean."
     if not tied:
         return f"{_named(view, best)} is better than {'every other' if len(others) > 1 else others[0]}."
     return f"{_named(view, best)} leads; no difference shown to {listed(tied, 3)}."
+
+
+def _beat_the_mean(view: View, target: str) -> bool:
+    """Whether any encoder is shown to; also where none guesses the mean, so that nothing was asked."""
+    means = {label: view.scores.reference(label) for label in view.ranking(target)}
+    asked = {label: mean for label, mean in means.items() if mean not in (None, label)}
+    return not asked or any(_verdict(view, label, str(mean), target) == "better" for label, mean in asked.items())
 
 
 def _named(view: View, label: str) -> str:

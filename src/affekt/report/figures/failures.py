@@ -106,4 +106,5 @@ def worst_picture(view: View, worst: Sequence[WorstSong]) -> Picture:
         table(["song", "mean error", *view.order], rows, "lr" + "r" * len(view.order)),
         caption="Root mean squared error over all targets, in units of the scale, of a song’s mean prediction.",
         height_px=150 + 26 * len(worst) + 10 * len(labels),
+        min_width_px=440,
     )

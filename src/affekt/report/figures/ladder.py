@@ -34,7 +34,7 @@ Triple = tuple[float, float, float]
 
 # Beyond this, R2 is drawn at the edge: one hopeless encoder must not squeeze all others into a line.
 _LOWEST_R2 = -1.0
-_STEP_PX, _TWIN_STEP = 48, 0.75
+_STEP_PX, _TWIN_STEP = 50, 0.75
 
 
 class Difference(NamedTuple):
@@ -119,7 +119,7 @@ def differences(
         },
         "yaxis": {
             "tickvals": list(range(len(rows))),
-            "ticktext": [_two_lines(row.name, [row.about] if row.about else []) for row in rows],
+            "ticktext": [_lines(row.name, [row.about] if row.about else []) for row in rows],
             "range": [len(rows) - 0.4, -0.75],
             "showgrid": False,
             "zeroline": False,
@@ -176,12 +176,12 @@ def _step_name(view: View, target: str, label: str) -> str:
     best = next(iter(view.ranking(target)), label)
     tied = label != best and verdict_words(view.scores.difference(best, label, target)[1:]) == "no difference shown"
     words = [*view.roles(label), *(["no difference to best"] if tied else [])]
-    return _two_lines(view.title(label), words)
+    return _lines(view.title(label), words)
 
 
-def _two_lines(name: str, words: Sequence[str]) -> str:
+def _lines(name: str, words: Sequence[str]) -> str:
     first = escaped(shortened(name))
-    return f"{first}<br>{small(escaped(', '.join(words)))}" if words else first
+    return "<br>".join([first, *(small(escaped(word)) for word in words)])
 
 
 def _numbers(row: Difference) -> list[str]:

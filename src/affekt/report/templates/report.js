@@ -5,8 +5,9 @@ const drawings = stored("drawings"), songNames = stored("song-names"), excerpts 
 const ink = "#222222", grid = "#e6e6ea", edge = "#8a8a90";
 const heard = songNames.map((name, i) => (excerpts[i] ? name + "<br>♪ click to listen" : name));
 
-function withHouseStyle(layout) {
-  const axis = (own = {}) => ({ gridcolor: grid, zerolinecolor: edge, linecolor: edge, ticks: "outside", tickcolor: edge, ticklen: 4, automargin: true, ...own, title: { standoff: 8, font: { size: 13 }, ...own.title } });
+function withHouseStyle(layout, isNarrow) {
+  const narrow = isNarrow ? { tickfont: { size: 11 }, nticks: 5 } : {};
+  const axis = (own = {}) => ({ ...narrow, gridcolor: grid, zerolinecolor: edge, linecolor: edge, ticks: "outside", tickcolor: edge, ticklen: 4, automargin: true, ...own, title: { standoff: 8, font: { size: 13 }, ...own.title } });
   return {
     font: { family: 'system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif', size: 13, color: ink },
     paper_bgcolor: "#ffffff", plot_bgcolor: "#ffffff", dragmode: false, hovermode: "closest",
@@ -34,7 +35,7 @@ function draw(plot) {
   const songs = layout.meta && layout.meta.songs;
   let speaks = Boolean(songs);
   for (const trace of data) if (trace.customdata === "songs") { trace.customdata = heard; speaks = true; }
-  const styled = withHouseStyle(layout);
+  const styled = withHouseStyle(layout, plot.clientWidth < 420);
   const config = {
     responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "resetScale2d"]],
     toImageButtonOptions: { filename: "affekt-" + plot.id, scale: 2 },
