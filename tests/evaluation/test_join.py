@@ -215,3 +215,13 @@ def test_labels_that_would_meet_are_refused(noisy, make_results):
     second = make_results(y_true, y_pred)
     with pytest.raises(DataError, match=r"Two encoders would be called good \(b\)"):
         join(first, second, ("a", "b"))
+
+
+def test_a_song_that_one_encoder_of_one_run_lacks_is_scored_for_none(noisy, make_results):
+    y_true, y_pred = noisy(30, good=0.5, poor=0.9)
+    first, second = (make_results(y_true, y_pred) for _ in range(2))
+    second.predictions = [p for p in second.predictions if (p.encoder, p.song_id) != ("poor", "s5")]
+    scores = score(join(first, second, ("a", "b")))
+    assert "s5" not in scores.song_ids and len(scores.song_ids) == 29
+    assert all(np.isfinite(runs).all() for runs in scores.y_pred.values())
+    assert "Scored on the 29 songs common to all encoders, of 30 predicted (poor (b) lacks 1)." in scores.notes
