@@ -120,9 +120,9 @@ def report(
     results, folder = open_runs(runs)
     scores = score(results)
     if out is not None and out.suffix == ".html":
-        target = write_report(scores, out)
+        target = write_report(scores, out, run=folder)
     else:
-        target = write_all(scores, out or folder, quiet=quiet)[0]
+        target = write_all(scores, out or folder, quiet=quiet, run=folder)[0]
     _print_scores(scores)
     console().print(f"Report: {target}", soft_wrap=True)
 

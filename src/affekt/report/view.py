@@ -22,6 +22,8 @@ from affekt.evaluation.statistics import SCORES
 BASELINES = (REFERENCE, "handcrafted")
 #: How `weights` of an encoder begins where they were drawn at random.
 RANDOM_WEIGHTS = "random weights"
+#: What is said of them where every one of them was trained.
+FROM_SCRATCH = "trained from scratch"
 #: Stands behind the name of an untrained encoder in a picture, which also says what it means.
 RANDOM_SIGN = "°"
 
@@ -187,8 +189,12 @@ class View:
         """What a reader must know of this encoder before comparing it."""
         return [
             *(["baseline"] if self.baseline(label) else []),
-            *(["untrained twin"] if self.parent(label) else [RANDOM_WEIGHTS] if self.untrained(label) else []),
+            *(["untrained twin"] if self.parent(label) else [self._start(label)] if self.untrained(label) else []),
         ]
+
+    def _start(self, label: str) -> str:
+        """What became of weights that were drawn at random: all of them trained, or some left as they were."""
+        return FROM_SCRATCH if self.described[label].get("freeze") == "none" else RANDOM_WEIGHTS
 
     def seconds_per_song(self, label: str) -> float | None:
         """Extraction and prediction together; None where neither was measured."""
