@@ -1,8 +1,8 @@
 """How fast do predictions become scores with intervals, against `scipy.stats.bootstrap`?
 
-Both sides compute the 95 % BCa interval of R2 from 2000 resamples, for every encoder and target, averaged over seeds, at
-the size of DEAM. Ours draws the resamples once for all of them, which also pairs the differences, and brings RMSE, MAE,
-Pearson's r and CCC along; scipy's draws anew for each statistic. Run from anywhere:
+Both sides compute the 95 % BCa interval of R2 from 2000 resamples, for every encoder and target, averaged over seeds,
+at the size of DEAM. Ours draws the resamples once for all of them, which also pairs the differences, and brings RMSE,
+MAE, Pearson's r and CCC along; scipy's draws anew for each statistic. Run from anywhere:
 
     python benchmarks/scores.py --rounds 5 --json scores.json
 """

@@ -229,6 +229,13 @@ def test_mistakes_of_searches_splits_and_layers(settings: dict[str, Any], words:
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
+def test_two_encoders_cannot_stand_in_one_cell_of_a_design() -> None:
+    factors = {"input": "waveform", "trunk": "mamba"}
+    twice = [{"name": "mean", "factors": factors}, {"name": "handcrafted", "factors": factors}]
+    with pytest.raises(ConfigError, match="another encoder has the same"):
+        parse_experiment({"encoders": twice})
+
+
 def test_a_search_needs_something_to_search() -> None:
     with pytest.raises(ConfigError, match="every head is ridge"):
         parse_experiment({"encoders": ["mean"], "search": {"trials": 2, "space": {"head": ["mlp"]}}})

@@ -304,10 +304,15 @@ def _checked(experiment: Experiment, source: str) -> Experiment:
     if experiment.dataset.name == "folder" and experiment.dataset.root is None:
         found.append("dataset.root: missing; name the folder that holds metadata.csv.")
     titles = [encoder.title for encoder in experiment.encoders]
+    cells = [encoder.factors for encoder in experiment.encoders if encoder.factors]
     for index, encoder in enumerate(experiment.encoders):
         where = f"encoders[{index}]"
         if titles.count(encoder.title) > 1:
             found.append(f'{where} = "{encoder.title}": named twice. Tell them apart with `label`.')
+        if encoder.factors and cells.count(encoder.factors) > 1:
+            found.append(
+                f"{where}.factors = {encoder.factors}: another encoder has the same; a design needs them all apart."
+            )
         if encoder.head == "ridge" and encoder.freeze != "all":
             found.append(f'{where}: head "ridge" is a closed form, but freeze = "{encoder.freeze}" trains layers.')
         if encoder.training.validation != experiment.training.validation:

@@ -81,7 +81,7 @@ def _against_others(scores: Scores, target: str, best: str, others: list[str]) -
     beaten = [other for other in others[1:] if words[other] == "better"]
     open_ = [other for other in others[1:] if words[other] != "better"]
     also = "also " if words[following] == "better" else ""
-    whom = "all others" if len(beaten) > 2 and not open_ else listed(beaten)
+    whom = ("all others" if also else "all the rest") if len(beaten) > 2 and not open_ else listed(beaten)
     return [
         first,
         *_unconfirmed(scores, target, best, following, words[following]),
