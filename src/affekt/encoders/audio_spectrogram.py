@@ -154,12 +154,12 @@ def whisper(source: Pretrained) -> PretrainedEncoder:
 
 
 @dataclass(frozen=True)
-class WhisperFrontEnd:
-    """Log-mel of a fixed length: log10, at most 8 below a clip's maximum, then (x + 4) / 4.
+class FixedWindow:
+    """A spectrogram of a fixed length, which clips are filled up to.
 
     Attributes:
         mel: the spectrogram.
-        length_s: what clips are filled up to, with silence.
+        length_s: its length.
     """
 
     mel: LogMel
@@ -174,6 +174,11 @@ class WhisperFrontEnd:
     def longest_clip(self) -> int:
         """In samples."""
         return self.length_s * self.sample_rate_hz
+
+
+@dataclass(frozen=True)
+class WhisperFrontEnd(FixedWindow):
+    """Log-mel: log10, at most 8 below a clip's maximum, then (x + 4) / 4; filled up with silence."""
 
     def __call__(self, clips: Tensor) -> Tensor:
         """Clips (n_clips, n_samples) -> (n_clips, n_frames, n_mels + 1), the last channel 1 where there is sound."""
@@ -247,29 +252,15 @@ def _clap_front_end(source: Pretrained, n_mels: int, side: int) -> ClapFrontEnd:
 
 
 @dataclass(frozen=True)
-class ClapFrontEnd:
-    """Log-mel in dB of a fixed length.
+class ClapFrontEnd(FixedWindow):
+    """Log-mel in dB.
 
     Attributes:
-        mel: the spectrogram.
-        length_s: what clips are filled up to.
         padding: "repeatpad" repeats the clip as often as it fits in whole and fills up with zeros, "repeat" goes on
             repeating to the end, "pad" fills up with zeros alone.
     """
 
-    mel: LogMel
-    length_s: int
     padding: str
-
-    @property
-    def sample_rate_hz(self) -> int:
-        """Of the clips."""
-        return self.mel.sample_rate_hz
-
-    @property
-    def longest_clip(self) -> int:
-        """In samples."""
-        return self.length_s * self.sample_rate_hz
 
     def __call__(self, clips: Tensor) -> Tensor:
         """Clips (n_clips, n_samples) -> (n_clips, 1, n_frames, n_mels)."""
