@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from affekt.config import parse_experiment
+from affekt.data import load_dataset
 from affekt.evaluation.results import Results
-from affekt.experiment import run_experiment
+from affekt.experiment import compare, run_experiment
 from affekt.features.store import Store
 from affekt.record import machine, versions
 
@@ -52,3 +54,14 @@ def test_versions_and_machine_name_no_one() -> None:
     assert {"python", "affekt", "numpy"} <= versions().keys()
     assert set(machine()) <= {"system", "processor", "cores", "threads", "gpus"}
     assert json.dumps(machine())
+
+
+def test_columns_that_sort_songs_are_kept_and_measures_are_not(song_folder: Path, tmp_path: Path) -> None:
+    songs = load_dataset("folder", root=song_folder)
+    given = tuple(
+        replace(song, attributes=(("decade", f"{60 + 10 * (i % 3)}s"), ("tempo", f"{60 + i}.{i}")))
+        for i, song in enumerate(songs.songs * 2)
+    )
+    many = replace(songs, songs=tuple(replace(song, id=f"{song.id}-{i}") for i, song in enumerate(given)))
+    results = compare(many, ["mean"], folds=2, out=tmp_path / "run", quiet=True)
+    assert all(set(song["attributes"]) == {"decade"} for song in results.songs)

@@ -20,15 +20,13 @@ from affekt.config import Experiment
 from affekt.contender import Contender
 from affekt.data.base import Dataset, Song, named
 from affekt.data.splits import Split
+from affekt.data.transfer import sorts_songs
 from affekt.encoders.base import RANDOM_WEIGHTS
 from affekt.evaluation.results import Prediction, Results
 from affekt.training.table import Fitted
 
 #: One fit of one encoder: (title, seed, fold).
 Key = tuple[str, int, int]
-
-#: A column with more values than this says nothing about groups of songs.
-MOST_VALUES = 50
 
 #: Packages whose version can change a number.
 PACKAGES = (
@@ -204,8 +202,8 @@ def _weights(contender: Contender) -> str:
 
 
 def _shared_columns(dataset: Dataset) -> set[str]:
-    """Columns by which songs can be told apart in groups; what differs from song to song only fills the file."""
-    return {column for column, counts in dataset.columns().items() if len(counts) <= MOST_VALUES}
+    """Columns that sort songs into kinds; what measures a song, or differs from song to song, is left out."""
+    return {column for column, counts in dataset.columns().items() if sorts_songs(counts)}
 
 
 def _about_song(song: Song, columns: set[str]) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def _column(dataset: Dataset, by: str | None) -> str:
 
 def _values_to_leave_out(dataset: Dataset, column: str) -> list[str]:
     counts = dataset.columns()[column]
-    if not _can_be_left_out(counts):
+    if not sorts_songs(counts):
         n_shared = sum(n >= MIN_SONGS for n in counts.values())
         raise ConfigError(
             f"{dataset.name}: split.by = {column} has {len(counts)} different values, {n_shared} of them shared by "
@@ -152,7 +152,8 @@ def _values_to_leave_out(dataset: Dataset, column: str) -> list[str]:
     return sorted(value for value, n in counts.items() if n >= MIN_SONGS)
 
 
-def _can_be_left_out(counts: Counter[str]) -> bool:
+def sorts_songs(counts: Counter[str]) -> bool:
+    """Whether a column sorts songs into kinds, from how often each value occurs; others measure or name the songs."""
     n_shared = sum(n >= MIN_SONGS for n in counts.values())
     measures = len(counts) > MAX_NUMBERS and all(parse_number(value) is not None for value in counts)
     return len(counts) > 1 and 1 <= n_shared <= MAX_FOLDS and not measures
@@ -163,7 +164,7 @@ def _columns_to_leave_out(dataset: Dataset) -> list[str]:
     return [
         f"{column} ({sum(n >= MIN_SONGS for n in counts.values())} folds)"
         for column, counts in dataset.columns().items()
-        if _can_be_left_out(counts)
+        if sorts_songs(counts)
     ]
 
 

@@ -53,7 +53,7 @@ def group_picture(view: View, number: int, groups: Sequence[Group]) -> Picture:
         subject=kind,
         caption=f"RMSE over all targets; in brackets the number of songs. Darker is worse. Hardest: {worst.name}.",
         height_px=150 + 34 * len(groups),
-        min_width_px=150 + 92 * len(labels),
+        min_width_px=150 + 74 * len(labels),
     )
 
 
