@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,10 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-        temporary = Path(name)
+        # Named before it exists: whenever Ctrl-C comes, `finally` knows what to remove.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
             yield temporary
-            temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -58,10 +55,3 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
     """Write `value` as JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _umask() -> int:
-    # mkstemp makes files private; a run folder is to be read by whoever may read the folder around it.
-    value = os.umask(0)
-    os.umask(value)
-    return value

@@ -104,6 +104,13 @@ def two_clips(encoder: Encoder, length_s: float = 0.5) -> np.ndarray:
     return np.stack([chord, noise]).astype(np.float32)
 
 
+def cuts_to_try(encoder: StagedEncoder) -> list[str]:
+    """Values of `freeze` that train something: all of them; of deep networks the outermost and some between."""
+    trained = freezes(encoder)[1:]
+    step = 1 + len(trained) // 8
+    return trained if step == 1 else [*trained[:-1:step], trained[-1]]
+
+
 def freezes(encoder: StagedEncoder) -> list[str]:
     """Every value of `freeze` that the encoder takes."""
     found = ["all"]
@@ -245,7 +252,7 @@ def test_suffix_of_prefix_is_the_whole_at_every_cut(staged: StagedEncoder) -> No
     whole = staged.activations(clips, staged.cut("all"))
     scale = np.abs(whole).max()
     names = []
-    for freeze in freezes(staged)[1:]:
+    for freeze in cuts_to_try(staged):
         cut = staged.cut(freeze)
         names.append(cut.name)
         stored = staged.activations(clips, cut)
@@ -275,7 +282,7 @@ def through(encoder: StagedEncoder, cut: Cut, stored: np.ndarray) -> np.ndarray:
 
 def test_suffix_holds_exactly_what_stands_behind_the_cut(staged: StagedEncoder) -> None:
     stages = staged.stages()
-    for freeze in freezes(staged)[1:]:
+    for freeze in cuts_to_try(staged):
         cut = staged.cut(freeze)
         suffix = staged.suffix(cut)
         assert suffix is not None

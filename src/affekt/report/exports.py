@@ -95,7 +95,8 @@ def write_figures(
 def results_csv(view: View) -> str:
     """Every score with its interval, a row for each encoder, target and score; empty where there is none."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    # Text always in quotes: the writer itself would leave a lone carriage return bare, which ends a row.
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(CSV_COLUMNS)
     writer.writerows(_csv_rows(view))
     return text.getvalue()
@@ -130,8 +131,8 @@ def _csv_rows(view: View) -> Iterator[list[Any]]:
                 yield [label, target, name, *numbers, int(row["n_songs"]), int(row["n_seeds"]), *about]
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None or not np.isfinite(value) else f"{value:.6g}"
+def _number(value: float | None) -> float | str:
+    return "" if value is None or not np.isfinite(value) else float(f"{value:.6g}")
 
 
 def _plain(text: str) -> str:
