@@ -163,6 +163,7 @@ class TestInterval:
             assert method(songs[:9])[0].interval is None
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")  # what is undefined is None, and no line in a log
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=6), min_size=1, max_size=15))
 def test_wild_ratings_give_numbers_or_nothing(rows):

@@ -185,9 +185,10 @@ def _correlation(one: np.ndarray, other: np.ndarray, weights: np.ndarray) -> np.
     mean_one, mean_other = share @ one.T, share @ other.T  # (resample, draw)
     covariance = share @ (one * other).T - mean_one * mean_other
     variances = (share @ (one**2).T - mean_one**2) * (share @ (other**2).T - mean_other**2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        r: np.ndarray = (covariance / np.sqrt(variances)).mean(axis=1)
-    return r
+    # Undefined where a resample leaves songs without any spread; rounding must not make that a correlation beyond 1.
+    r = np.divide(covariance, np.sqrt(np.maximum(variances, 0)), np.full(variances.shape, np.nan), where=variances > 0)
+    averaged: np.ndarray = np.clip(r, -1, 1).mean(axis=1)
+    return averaged
 
 
 def _stepped_up(r: np.ndarray, k: float) -> np.ndarray:

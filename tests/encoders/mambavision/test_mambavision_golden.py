@@ -16,7 +16,9 @@ from affekt.encoders.mambavision.model import from_grid
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "mambavision"
 FILES = ("small_even", "small_odd_layerscale")
-TOLERANCE = 1e-4
+#: Share of a tensor's largest value. Single precision rounds in proportion to what it adds up: the golden numbers lie up
+#: to 1.4e-4, one millionth of the largest value, from those of double precision, and other processors round otherwise.
+TOLERANCE = 5e-6
 
 N_PARAMETERS = {
     "t": 31_794_248,
@@ -79,7 +81,8 @@ def test_every_activation_is_as_published(name: str, index: int) -> None:
     found = activations(model, tensors[f"input.{index}"])
     assert len(found) == 7
     for key, value in found.items():
-        torch.testing.assert_close(value, tensors[f"{key}.{index}"], rtol=0, atol=TOLERANCE)
+        published = tensors[f"{key}.{index}"]
+        torch.testing.assert_close(value, published, rtol=0, atol=TOLERANCE * float(published.abs().max()))
 
 
 @pytest.mark.parametrize("name", N_PARAMETERS)
