@@ -254,7 +254,7 @@ def test_the_first_place_over_folds_unconfirmed_is_said():
     for target, line in zip(results.targets, scores.headline(), strict=True):
         p = scores.p_folds("good", "poor", target)
         assert "It is better than the next, poor" in line and p > 0.05
-        assert f"The test over folds does not confirm this (p = {p:.2f})." in line
+        assert f"The test over folds does not confirm this against poor (p = {p:.2f})." in line
     assert all("does not confirm" not in line for line in headline(comparison(n_songs=300, good=0.3, poor=0.5)))
     one_fold = comparison(n_songs=300, n_folds=1, good=0.3, poor=0.5)
     assert all("does not confirm" not in line for line in headline(one_fold))

@@ -30,7 +30,7 @@ def test_answers_come_in_the_promised_order(comparison, written):
     sections = [attrs["id"] for attrs in page.named("section")]
     assert sections == ["verdict", "ceiling", "cost", "failures", "encoders", "run"]
     for sentence in (
-        "mambavision-nano (random weights) is better than every other.",
+        "mambavision-nano (random weights) is better than every other",
         "mambavision-nano has the highest R²",
         "0.80",
         "random weights",

@@ -24,6 +24,16 @@ def verdicts(scores: Scores) -> list[str]:
     return [_verdict(scores, target) for target in scores.results.targets]
 
 
+def unconfirmed(scores: Scores, target: str, best: str) -> list[str]:
+    """Encoders that `best` is called better than although p over folds is above .05, in the order of their R2.
+
+    A guess of the mean is left out, and so is a pair without a p: with a single test set nothing can be said.
+    """
+    others = [other for other in scores.ranking(target) if other != best and not scores.is_reference(other)]
+    beaten = [other for other in others if verdict_words(scores.difference(best, other, target)[1:]) == "better"]
+    return [other for other in beaten if scores.p_folds(best, other, target) > LEVEL]
+
+
 def with_interval(value: float, low: float, high: float) -> str:
     """A score: '0.52 [0.47, 0.57]', or '0.52' where it has no interval."""
     return f"{value:z.2f}" if np.isnan(low) else f"{value:z.2f} [{low:z.2f}, {high:z.2f}]"
@@ -84,17 +94,16 @@ def _against_others(scores: Scores, target: str, best: str, others: list[str]) -
     whom = ("all others" if also else "all the rest") if len(beaten) > 2 and not open_ else listed(beaten)
     return [
         first,
-        *_unconfirmed(scores, target, best, following, words[following]),
         *([f"It is {also}better than {whom}."] if beaten else []),
+        *_unconfirmed_words(scores, target, best),
         *([f"No difference shown to {listed(open_)}."] if open_ else []),
     ]
 
 
-def _unconfirmed(scores: Scores, target: str, best: str, following: str, verdict: str) -> list[str]:
-    p = scores.p_folds(best, following, target)
-    if verdict != "better" or not p > LEVEL:  # NaN, with a single test set: nothing to say
-        return []
-    return [f"The test over folds does not confirm this (p = {p:.2f})."]
+def _unconfirmed_words(scores: Scores, target: str, best: str) -> list[str]:
+    doubtful = unconfirmed(scores, target, best)
+    against = [f"{other} (p = {scores.p_folds(best, other, target):.2f})" for other in doubtful]
+    return [f"The test over folds does not confirm this against {listed(against)}."] if doubtful else []
 
 
 def _against_mean(scores: Scores, target: str) -> list[str]:

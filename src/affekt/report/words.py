@@ -1,6 +1,7 @@
 """The sentences of a report: the verdict first, and what a reader must know before believing it.
 
-Every claim follows from an interval alone, as `affekt.evaluation.statistics.verdict_words` puts it.
+Every claim follows from an interval alone, as `affekt.evaluation.statistics.verdict_words` puts it; a winner whom the
+test over folds does not confirm is not announced without saying so.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from affekt.evaluation.statistics import verdict_words
-from affekt.evaluation.words import capitalised, listed
+from affekt.evaluation.words import capitalised, listed, unconfirmed
 from affekt.report.tables import interval_text, percent
 from affekt.report.view import RANDOM_WEIGHTS, View
 
@@ -79,7 +80,9 @@ def _claim(view: View, target: str) -> str:
     if not _beat_the_mean(view, target):
         return "No encoder is shown to beat guessing the mean."
     if not tied:
-        return f"{_named(view, best)} is better than {'every other' if len(others) > 1 else others[0]}."
+        said = f"{_named(view, best)} is better than {'every other' if len(others) > 1 else others[0]}"
+        doubtful = unconfirmed(view.scores, target, best)
+        return f"{said}; over folds not confirmed against {listed(doubtful, 3)}." if doubtful else f"{said}."
     return f"{_named(view, best)} leads; no difference shown to {listed(tied, 3)}."
 
 

@@ -16,8 +16,8 @@ from affekt.encoders.mambavision.model import from_grid
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "mambavision"
 FILES = ("small_even", "small_odd_layerscale")
-#: Share of a tensor's largest value. Single precision rounds in proportion to what it adds up: the golden numbers lie up
-#: to 1.4e-4, one millionth of the largest value, from those of double precision, and other processors round otherwise.
+#: Share of a tensor's largest value. Single precision rounds in proportion to what it adds up: the golden numbers lie
+#: up to 1.4e-4, one millionth of the largest value, from those of double precision; each processor rounds otherwise.
 TOLERANCE = 5e-6
 
 N_PARAMETERS = {
