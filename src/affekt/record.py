@@ -65,11 +65,12 @@ def gather(
         fitted: what each fit left.
         started: when the run began, in seconds since the epoch.
     """
+    columns = _shared_columns(scored)
     return Results(
         dataset=_about_dataset(contenders, dataset, scored, splits),
         targets=list(scored.target_names),
         encoders=[_about_encoder(contender, fitted) for contender in contenders],
-        songs=[_about_song(song, _shared_columns(scored)) for song in scored.songs],
+        songs=[_about_song(song, columns) for song in scored.songs],
         predictions=_predictions(scored, fitted),
         history=[_labelled(key, epoch) for key, one in fitted.items() for epoch in one.history],
         cost=[_cost(contender, fitted) for contender in contenders],
