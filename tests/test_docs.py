@@ -141,7 +141,7 @@ def test_shell_commands_run(at_work: Path, capsys: pytest.CaptureFixture[str]) -
             table = [line.split("\t") for line in printed.splitlines()]
             titles = [encoder.title for encoder in load_experiment(Path(arguments[1]), overrides(arguments)).encoders]
             assert sorted({row[0] for row in table[1:]}) == sorted(titles), told
-            assert table[0][:2] == ["encoder", "target"] and table[0][4:7] == ["r2", "r2_low", "r2_high"]
+            assert table[0][:5] == ["encoder", "target", "r2", "r2_low", "r2_high"]
     assert (at_work / "runs/demo/report.html").is_file()
     for name in ("results.json", "report.html", "run.json", "split.json", "folds", "checkpoints"):
         assert (at_work / "runs/demo" / name).exists(), name

@@ -163,14 +163,19 @@ def _about_dataset(
         "scale": list(dataset.scale),
         "synthetic": dataset.synthetic,
         "notes": list(dataset.notes),
-        "ceiling": list(tested.ceiling) if tested.ceiling else None,
+        "ceiling": _by_target(tested, tested.ceiling),
         "ceiling_method": tested.ceiling_method,
-        "ceiling_interval": [list(ends) for ends in tested.ceiling_interval] if tested.ceiling_interval else None,
+        "ceiling_interval": _by_target(tested, tested.ceiling_interval),
         "fingerprint": dataset.fingerprint(),
         "n_songs": len(dataset),
         "n_scored": len(scored),
         "left_out": left_out,
     }
+
+
+def _by_target(dataset: Dataset, values: Sequence[Any] | None) -> dict[str, Any] | None:
+    """By name, since a run that this one is joined with may have its targets in another order."""
+    return dict(zip(dataset.target_names, values, strict=True)) if values else None
 
 
 def _about_encoder(contender: Contender, fitted: Mapping[Key, Fitted]) -> dict[str, Any]:

@@ -75,7 +75,8 @@ def make_results(
         cost=[_cost(label, number) for number, label in enumerate(noise)],
         fits=[
             {
-                **{"encoder": label, "seed": run, "fold": f, "n_train": 28, "n_validation": 2, "n_test": 10},
+                **{"encoder": label, "seed": run, "fold": f},
+                **{"n_train": n_songs - n_songs // n_folds - 2, "n_validation": 2, "n_test": n_songs // n_folds},
                 **{"training_s": 1.5, "chosen": {"epoch": 7}},
             }
             for label in noise

@@ -138,7 +138,8 @@ def test_comparison_table_repeats_the_score_table(comparison):
         for cells in group["rows"]:
             row = table.loc[(cells[0], group["name"])]
             assert cells[1] == f"{row['r2']:z.2f} [{row['r2_low']:z.2f}, {row['r2_high']:z.2f}]"
-            assert cells[3] == f"{row['rmse']:.2f}"
+            assert cells[3] == f"{row['rmse']:.2f} [{row['rmse_low']:.2f}, {row['rmse_high']:.2f}]"
+            assert cells[6] == f"{row['spearman']:.2f} [{row['spearman_low']:.2f}, {row['spearman_high']:.2f}]"
         assert group["rows"][group["best"]][0] == "mambavision-nano"
     averaged = {cells[0]: cells for cells in data["groups"][2]["rows"]}
     assert averaged["wav2vec2-base"][1].startswith(f"{table.loc['wav2vec2-base', 'r2'].mean():.2f} [")

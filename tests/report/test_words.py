@@ -10,7 +10,7 @@ def said(view, target="valence"):
 
 
 def test_a_clear_winner_is_said_to_be_better(viewed):
-    verdict = said(viewed(noise={"mean": 0.0, "good": 0.3, "bad": 1.0}, ceiling=(0.8, 0.9), n_songs=300))
+    verdict = said(viewed(noise={"mean": 0.0, "good": 0.3, "bad": 1.0}, ceiling=(0.8, 0.9), n_songs=300, n_folds=10))
     assert verdict.claim == "good is better than every other."
     assert verdict.evidence.startswith("good: R² 0.") and verdict.evidence.endswith("of the ceiling 0.80")
     assert verdict.detail.startswith("good has the highest R²")
@@ -23,7 +23,7 @@ def test_whom_no_difference_is_shown_to_is_named(viewed):
 
 
 def test_a_baseline_that_wins_is_called_one(viewed):
-    view = viewed(noise={"mean": 0.0, "handcrafted-closed": 0.3, "bad": 1.0}, n_songs=300)
+    view = viewed(noise={"mean": 0.0, "handcrafted-closed": 0.3, "bad": 1.0}, n_songs=300, n_folds=10)
     assert said(view).claim == "handcrafted-closed (baseline) is better than every other."
 
 
@@ -40,12 +40,12 @@ def test_a_winner_that_the_folds_do_not_confirm_is_not_announced_without_saying_
         for p in results.predictions
     ]
     view = View(score(results))
-    assert view.scores.p_folds("good", "poor", "valence") > 0.05
+    assert view.scores.pair("good", "poor", "valence")["p_folds_holm"] > 0.05
     assert said(view).claim == "good is better than poor; over folds not confirmed against poor."
 
 
 def test_two_encoders_and_one(viewed):
-    assert said(viewed(noise={"good": 0.2, "bad": 1.0}, n_songs=300)).claim == "good is better than bad."
+    assert said(viewed(noise={"good": 0.2, "bad": 1.0}, n_songs=300, n_folds=10)).claim == "good is better than bad."
     assert said(viewed(noise={"only": 0.2})).claim == "only ran alone."
 
 

@@ -99,9 +99,9 @@ def noise_ceiling(songs: Sequence[Song]) -> tuple[Ceiling, ...] | None:
     std = np.array([song.target_std for song in known])  # (song, target)
     n_raters = np.array([song.n_raters for song in known], dtype=float)[:, None]  # (song, 1)
     errors = std**2 / (n_raters - 1)  # (song, target)
-    variance = labels.var(axis=0, ddof=1)  # (target,)
-    if np.any(variance == 0):
+    if _without_spread(labels).any():
         return None
+    variance = labels.var(axis=0, ddof=1)  # (target,)
     error_variance = errors.mean(axis=0)  # (target,)
     intervals = _deviation_intervals(labels, errors)
     return tuple(
@@ -133,13 +133,18 @@ def split_half(songs: Sequence[Song], seed: int = 0, n_draws: int = N_DRAWS) -> 
     ceilings = []
     for target in range(labels.shape[1]):
         one, other = halves[0, :, :, target], halves[1, :, :, target]  # (draw, song)
-        if np.any(one.std(axis=1) == 0) or np.any(other.std(axis=1) == 0):
+        if _without_spread(one.T).any() or _without_spread(other.T).any():
             return None
         r2 = float(_stepped_up(_correlation(one, other, np.ones((1, len(known)))), k)[0])
         sd = float(labels[:, target].std(ddof=1))
         interval = _split_half_interval(one[:_N_RESAMPLED_DRAWS], other[:_N_RESAMPLED_DRAWS], k)
         ceilings.append(Ceiling(sd, sd * float(np.sqrt(max(0.0, 1 - r2))), r2, interval))
     return tuple(ceilings)
+
+
+def _without_spread(values: np.ndarray) -> np.ndarray:
+    """Which columns are the same everywhere but for rounding; a variance of such values need not be 0."""
+    return np.ptp(values, axis=0) <= 1e-9 * np.abs(values).max(axis=0)
 
 
 def _with_deviations(songs: Sequence[Song]) -> list[Song]:

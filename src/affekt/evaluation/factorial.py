@@ -56,6 +56,7 @@ class Effect(NamedTuple):
     low: float
     high: float
     verdict: str  # of `levels[0]`: "better", "worse", "no difference shown"
+    p_folds: float  # corrected resampled t-test over folds; NaN with fewer than two test sets
 
 
 class CellValue(NamedTuple):
@@ -162,7 +163,8 @@ class Factorial:
         weights: dict[str, float],
     ) -> Effect:
         value, low, high = self.scores.contrast(weights, target)
-        return Effect(kind, factor, levels, within, target, value, low, high, verdict_words((low, high)))
+        p_folds = self.scores.p_folds(weights, target)
+        return Effect(kind, factor, levels, within, target, value, low, high, verdict_words((low, high)), p_folds)
 
     def _paragraph(self, target: str | None) -> str:
         about = words.capitalised(words.over_what(target, self.scores.results.targets))
@@ -183,8 +185,8 @@ class Factorial:
         each = " and ".join(f"{_amount(effect)} with {effect.within}" for effect in inside)
         more, less = between.levels
         return (
-            f"Interaction: {step} is worth more with {more} than with {less}, by {_amount(between)} ({each}); "
-            "the effects above are averages over unlike cases."
+            f"Interaction: {step} is worth more with {more} than with {less}, by {_amount(between)} ({each})"
+            f"{words.doubt(between.verdict, between.p_folds)}; the effects above are averages over unlike cases."
         )
 
 
@@ -260,7 +262,8 @@ def _main_words(effect: Effect) -> str:
             f"({_amount(effect)})."
         )
     turned = effect if effect.value >= 0 else _turned(effect)
-    return f"{words.capitalised(effect.factor)}: {' over '.join(turned.levels)} by {_amount(turned)}."
+    said = f"{words.capitalised(effect.factor)}: {' over '.join(turned.levels)} by {_amount(turned)}"
+    return f"{said}{words.doubt(effect.verdict, effect.p_folds)}."
 
 
 def _turned(effect: Effect) -> Effect:

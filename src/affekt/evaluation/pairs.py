@@ -9,6 +9,7 @@ are matched by their songs, not by their numbers.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +29,46 @@ def pair_rows(scores: Scores) -> list[dict[str, Any]]:
     """One row for each two encoders with a defined R2 on each target, without the adjustment for their number."""
     pairs = [(target, *pair) for target in scores.results.targets for pair in combinations(scores.ranking(target), 2)]
     by_songs = _p_songs(scores, pairs)
-    test_sets = {encoder: _test_sets(scores, encoder) for encoder in scores.encoders}
-    return [
-        _row(scores, pair, float(p), _p_folds(scores, pair, test_sets)) for pair, p in zip(pairs, by_songs, strict=True)
-    ]
+    return [_row(scores, pair, float(p)) for pair, p in zip(pairs, by_songs, strict=True)]
 
 
-def _row(scores: Scores, pair: Pair, p_songs: float, p_folds: float) -> dict[str, Any]:
+def fold_test(scores: Scores, weights: Mapping[str, float], target: str | None) -> float:
+    """The corrected resampled t-test of a weighted sum of R2 over the test sets that the encoders have in common.
+
+    Args:
+        scores: the comparison.
+        weights: by encoder; 1 and -1 for a difference.
+        target: None for R2 averaged over targets.
+
+    Returns:
+        p, unadjusted; NaN with fewer than two test sets in common.
+    """
+    columns = slice(None) if target is None else [scores.results.targets.index(target)]
+    found = [scores.r2_of_test_sets[encoder] for encoder in weights]
+    common = [songs for songs in found[0] if all(songs in others for others in found)]
+    sizes = np.array([found[0][songs][0] for songs in common])
+    r2 = np.array([[one[songs][1][columns].mean() for one in found] for songs in common]).reshape(-1, len(found))
+    contrast = r2 @ np.array(list(weights.values()))  # (n_test_sets,)
+    defined = ~np.isnan(contrast)
+    if defined.sum() < 2:
+        return np.nan
+    n_test = float(sizes[defined].mean())
+    return float(corrected_resampled_t_test(contrast[defined], _n_train(scores, n_test, *weights), n_test))
+
+
+def test_sets_of(scores: Scores, encoder: str) -> TestSets:
+    """R2 of an encoder on every set of songs that was tested together, averaged over the seeds that share it."""
+    r2 = scores.fold_r2(encoder)
+    by_songs: dict[bytes, list[np.ndarray]] = defaultdict(list)
+    size: dict[bytes, int] = {}
+    for key, tested in scores.test_sets(encoder).items():
+        if key in r2:
+            by_songs[tested.tobytes()].append(r2[key])
+            size[tested.tobytes()] = int(tested.sum())
+    return {songs: (size[songs], np.mean(found, axis=0)) for songs, found in by_songs.items()}
+
+
+def _row(scores: Scores, pair: Pair, p_songs: float) -> dict[str, Any]:
     target, first, second = pair
     value, low, high = scores.difference(first, second, target)
     return {
@@ -46,7 +80,7 @@ def _row(scores: Scores, pair: Pair, p_songs: float, p_folds: float) -> dict[str
         "high": high,
         "verdict": verdict_words((low, high)),
         "p_songs": p_songs,
-        "p_folds": p_folds,
+        "p_folds": fold_test(scores, {first: 1.0, second: -1.0}, target),
     }
 
 
@@ -68,19 +102,6 @@ def _same_truth(scores: Scores, target: str, first: str, second: str) -> bool:
     return np.array_equal(scores.truth[first][:, column], scores.truth[second][:, column])
 
 
-def _p_folds(scores: Scores, pair: Pair, test_sets: dict[str, TestSets]) -> float:
-    target, first, second = pair
-    column = scores.results.targets.index(target)
-    one, other = test_sets[first], test_sets[second]
-    rows = [(one[songs][0], one[songs][1][column] - other[songs][1][column]) for songs in one if songs in other]
-    defined = [row for row in rows if not np.isnan(row[1])]
-    if len(defined) < 2:
-        return np.nan
-    sizes, differences = np.array(defined).T
-    n_test = float(sizes.mean())
-    return float(corrected_resampled_t_test(differences, _n_train(scores, n_test, first, second), n_test))
-
-
 def _n_train(scores: Scores, n_test: float, *encoders: str) -> float:
     """Songs that a fit has seen, on average; all that it did not test, where the results do not say.
 
@@ -92,14 +113,3 @@ def _n_train(scores: Scores, n_test: float, *encoders: str) -> float:
         if fit["encoder"] in encoders and "n_train" in fit
     ]
     return float(np.mean(seen)) if seen else len(scores.results.songs) - n_test
-
-
-def _test_sets(scores: Scores, encoder: str) -> TestSets:
-    r2 = scores.fold_r2(encoder)
-    by_songs: dict[bytes, list[np.ndarray]] = defaultdict(list)
-    size: dict[bytes, int] = {}
-    for key, tested in scores.test_sets(encoder).items():
-        if key in r2:
-            by_songs[tested.tobytes()].append(r2[key])
-            size[tested.tobytes()] = int(tested.sum())
-    return {songs: (size[songs], np.mean(found, axis=0)) for songs, found in by_songs.items()}

@@ -21,7 +21,7 @@ from affekt.errors import DataError
 from affekt.evaluation import metrics, words
 from affekt.evaluation.arrange import arrange
 from affekt.evaluation.factorial import design_note
-from affekt.evaluation.pairs import pair_rows
+from affekt.evaluation.pairs import TestSets, fold_test, pair_rows, test_sets_of
 from affekt.evaluation.results import Results
 from affekt.evaluation.statistics import (
     N_RESAMPLES,
@@ -34,6 +34,7 @@ from affekt.evaluation.statistics import (
     verdict_words,
     weighted_quadrant_scores,
     weighted_scores,
+    weighted_spearman,
 )
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ _R2 = SCORES.index("r2")
 def score_table(results: Results) -> pd.DataFrame:
     """The scores with their intervals, a row for each encoder and target.
 
-    Columns: encoder, target, rmse, mae, r2, r2_low, r2_high, pearson, pearson_low, pearson_high, spearman, ccc,
-    ccc_low, ccc_high, r2_minus_mean, r2_minus_mean_low, r2_minus_mean_high (paired difference of R2 to the encoder
-    labelled "mean", NaN where there is none), n_songs, n_seeds. What a reader must know lies in `.attrs["notes"]`.
+    Columns: encoder, target; r2, rmse, mae, pearson, spearman, ccc and r2_minus_mean (paired difference of R2 to the
+    encoder labelled "mean", NaN where there is none), each followed by the ends of its interval as in r2_low, r2_high;
+    n_songs, n_seeds. What a reader must know lies in `.attrs["notes"]`.
 
     Raises:
         DataError: see `score`.
@@ -78,11 +79,16 @@ def score(results: Results, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Sc
             run, a song of one run has two annotations, or a number is not finite.
     """
     found = arrange(results)
-    notes = [*(results.run.get("join_notes") or []), *found.notes, *design_note(results, list(found.truth))]
     statistics = [weighted_scores(found.truth[label], pred) for label, pred in found.y_pred.items()]
     resampled = bootstrap(
         _side_by_side(statistics), len(found.song_ids), artists(results, found.song_ids), n_resamples, seed=seed
     )
+    notes = [
+        *(results.run.get("join_notes") or []),
+        *found.notes,
+        *_without_interval(resampled),
+        *design_note(results, list(found.truth)),
+    ]
     return Scores(
         results=results,
         encoders=list(found.truth),
@@ -95,6 +101,18 @@ def score(results: Results, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Sc
         notes=notes,
         seed=seed,
     )
+
+
+def _without_interval(resampled: Resampled) -> list[str]:
+    """Where R2 has no interval, "no difference shown" means that nothing could be asked: a reader has to know."""
+    r2 = resampled.select(slice(None), _R2, slice(None)).interval()
+    lacking = np.isnan(r2.low) & ~np.isnan(r2.value)
+    if not lacking.any():
+        return []
+    return [
+        f"{lacking.sum()} of {lacking.size} values of R² have no interval, and their differences no verdict: songs or "
+        "artists are too few to draw from."
+    ]
 
 
 def artists(results: Results, song_ids: Sequence[str]) -> list[tuple[str, str]]:
@@ -218,17 +236,15 @@ class Scores:
             return np.nan, np.nan, np.nan
         return _at(self.quadrants, self.encoders.index(encoder), metrics.QUADRANT_SCORES.index(name))
 
-    def quadrant_difference(self, first: str, second: str, name: str = "accuracy") -> tuple[float, float, float]:
-        """A quadrant score of `first` minus that of `second` on the same resamples, with the ends of its interval."""
-        if self._quadrants is None:
-            return np.nan, np.nan, np.nan
-        column = metrics.QUADRANT_SCORES.index(name)
-        one, other = (self._quadrants.select(self.encoders.index(encoder), column) for encoder in (first, second))
-        return _at((one - other).interval())
-
     def r2(self, encoder: str, target: str) -> tuple[float, float, float]:
         """R2 with the ends of its interval."""
         return _at(self.intervals, self.encoders.index(encoder), _R2, self.results.targets.index(target))
+
+    def spearman(self, encoder: str, target: str | None = None) -> tuple[float, float, float]:
+        """Spearman's rho with the ends of its interval; without a target averaged over targets."""
+        columns = slice(None) if target is None else [self.results.targets.index(target)]
+        rho = self._spearman.select(self.encoders.index(encoder), slice(None))
+        return _at(rho.apply(lambda values: values[..., columns].mean(axis=-1)).interval())
 
     def difference(self, first: str, second: str, target: str | None = None) -> tuple[float, float, float]:
         """R2 of `first` minus R2 of `second` on the same resamples, with the ends of its interval.
@@ -301,11 +317,17 @@ class Scores:
 
         return pd.DataFrame(self._pairs, columns=[*_PAIR_COLUMNS, "p_songs_holm", "p_folds_holm"])
 
-    def p_folds(self, first: str, second: str, target: str) -> float:
-        """The corrected resampled t-test of two encoders on one target, unadjusted; see `pairs`."""
+    def pair(self, first: str, second: str, target: str) -> dict[str, Any]:
+        """The row of `pairs` for two encoders on one target, whichever stands first; empty where there is none."""
         wanted = target, {first, second}
-        rows = (row["p_folds"] for row in self._pairs if (row["target"], {row["first"], row["second"]}) == wanted)
-        return float(next(rows, np.nan))
+        return next((row for row in self._pairs if (row["target"], {row["first"], row["second"]}) == wanted), {})
+
+    def p_folds(self, weights: Mapping[str, float], target: str | None = None) -> float:
+        """The corrected resampled t-test of a weighted sum of the encoders' R2, unadjusted; as in `pairs`.
+
+        Without a target: of R2 averaged over targets. NaN with fewer than two test sets in common.
+        """
+        return fold_test(self, weights, target)
 
     def runs(self, encoder: str) -> list[Run]:
         """The encoder's predictions, seed by seed."""
@@ -331,6 +353,11 @@ class Scores:
         }
 
     @cached_property
+    def r2_of_test_sets(self) -> dict[str, TestSets]:
+        """For each encoder, R2 on each set of songs that was tested together; see `affekt.evaluation.pairs`."""
+        return {encoder: test_sets_of(self, encoder) for encoder in self.encoders}
+
+    @cached_property
     def _quadrants(self) -> Resampled | None:
         columns = metrics.valence_arousal_columns(self.results.targets)
         if columns is None:
@@ -339,9 +366,7 @@ class Scores:
             weighted_quadrant_scores(self.truth[e][:, columns], self.y_pred[e][..., columns], centre=self.centre)
             for e in self.encoders
         ]
-        n_resamples = len(self.resampled.resamples)
-        # The same seed draws the same resamples as those of all other scores.
-        return bootstrap(_side_by_side(statistics), len(self.song_ids), self.groups, n_resamples, seed=self.seed)
+        return self._resampled_again(statistics)
 
     @cached_property
     def _rows(self) -> list[dict[str, Any]]:
@@ -356,46 +381,53 @@ class Scores:
         return rows
 
     @cached_property
-    def _spearman(self) -> dict[str, np.ndarray]:
-        """Averaged over seeds, shape (n_targets,) for each encoder."""
-        return {
-            encoder: np.mean(
-                [metrics.spearman(y_true=run.y_true, y_pred=run.y_pred) for run in self.runs(encoder)], axis=0
-            )
-            for encoder in self.encoders
-        }
+    def _spearman(self) -> Resampled:
+        """Spearman's rho of every encoder, shape (n_encoders, n_targets)."""
+        return self._resampled_again([weighted_spearman(self.truth[e], self.y_pred[e]) for e in self.encoders])
+
+    def _resampled_again(self, statistics: Sequence[Statistic]) -> Resampled:
+        """One statistic of each encoder on the resamples of all other scores: the same seed draws the same ones."""
+        n_resamples = len(self.resampled.resamples)
+        return bootstrap(_side_by_side(statistics), len(self.song_ids), self.groups, n_resamples, seed=self.seed)
 
     def _row(self, encoder: str, target: str) -> dict[str, Any]:
         row: dict[str, Any] = {"encoder": encoder, "target": target}
         if encoder not in self.encoders:
             return {**row, "n_songs": 0, "n_seeds": 0}
-        column = self.results.targets.index(target)
-        for k, name in enumerate(SCORES):
-            row[name], row[f"{name}_low"], row[f"{name}_high"] = _at(
-                self.intervals, self.encoders.index(encoder), k, column
-            )
+        at, column = self.encoders.index(encoder), self.results.targets.index(target)
+        found = {name: _at(self.intervals, at, k, column) for k, name in enumerate(SCORES)}
+        for name, values in {**found, "spearman": self.spearman(encoder, target)}.items():
+            row |= dict(zip(with_ends(name), values, strict=True))
         mean = self.reference(encoder)
         if mean is not None and encoder != mean:
             row.update(zip(_OVER_MEAN, self.difference(encoder, mean, target), strict=True))
         tested = ~np.isnan(self.y_pred[encoder]).any(axis=2)  # (n_seeds, n_songs)
         n_songs = int(tested.any(axis=0).sum())
-        return {**row, "spearman": float(self._spearman[encoder][column]), "n_songs": n_songs, "n_seeds": len(tested)}
+        return {**row, "n_songs": n_songs, "n_seeds": len(tested)}
 
     def _twin(self, encoder: str, twin: str, target: str | None) -> Twin:
         difference = self.difference(encoder, twin, target)
-        verdict = verdict_words(difference[1:])
+        verdict, p = verdict_words(difference[1:]), self.p_folds({encoder: 1.0, twin: -1.0}, target)
         amount, r2 = words.with_sign(*difference), words.over_what(target, self.results.targets)
         said = {
             "better": f"Pretraining adds {amount} to the {r2} of {encoder}",
             "worse": f"Pretraining takes from the {r2} of {encoder}: {amount}",
         }.get(verdict, f"What pretraining adds to the {r2} of {encoder} is not shown: {amount}")
-        return Twin(encoder, twin, target, *difference, verdict, f"{said} over its untrained twin.")
+        return Twin(
+            encoder, twin, target, *difference, verdict, f"{said} over its untrained twin{words.doubt(verdict, p)}."
+        )
 
 
-_OVER_MEAN = ["r2_minus_mean", "r2_minus_mean_low", "r2_minus_mean_high"]
+def with_ends(name: str) -> tuple[str, str, str]:
+    """What the columns of a score and of the ends of its interval are called."""
+    return name, f"{name}_low", f"{name}_high"
+
+
+_OVER_MEAN = with_ends("r2_minus_mean")
 _COLUMNS = [
-    *("encoder", "target", "rmse", "mae", "r2", "r2_low", "r2_high", "pearson", "pearson_low", "pearson_high"),
-    *("spearman", "ccc", "ccc_low", "ccc_high", *_OVER_MEAN, "n_songs", "n_seeds"),
+    *("encoder", "target"),
+    *(column for name in ("r2", "rmse", "mae", "pearson", "spearman", "ccc") for column in with_ends(name)),
+    *(*_OVER_MEAN, "n_songs", "n_seeds"),
 ]
 _PAIR_COLUMNS = ["target", "first", "second", "difference", "low", "high", "verdict", "p_songs", "p_folds"]
 

@@ -182,13 +182,29 @@ def weighted_scores(y_true: np.ndarray, y_pred: np.ndarray) -> Statistic:
     shift = centre_pred - centre_true  # (n_seeds, n_targets)
     smallest = _smallest_variance(true, centre_true), _smallest_variance(pred, centre_pred)
 
-    def statistic(weights: np.ndarray) -> np.ndarray:
+    def by_seed(weights: np.ndarray) -> np.ndarray:
         totals = weights @ by_song.reshape(len(by_song), -1)
         counts, *others = np.moveaxis(totals.reshape(len(weights), *by_song.shape[1:]), 1, 0)
         means = np.stack([ratio(total, counts) for total in others])  # (n_sums, rows, n_seeds, n_targets)
-        return _scores_of_means(means, shift, smallest).mean(axis=-2)  # seeds averaged last
+        return _scores_of_means(means, shift, smallest)
 
-    return statistic
+    return _over_seeds(by_seed, len(y_true), seed_axis=-2)
+
+
+def weighted_spearman(y_true: np.ndarray, y_pred: np.ndarray) -> Statistic:
+    """Spearman's rho as a function of song weights, averaged over seeds; arguments and errors: `weighted_scores`.
+
+    Each resample is ranked anew, so that the interval knows that ranks are estimated, too.
+
+    Returns:
+        Function of weights (rows, n_songs) -> (rows, n_targets). NaN where undefined.
+    """
+    y_true, y_pred = _validate_seeds(y_true, y_pred)
+
+    def by_seed(weights: np.ndarray) -> np.ndarray:
+        return np.stack([_spearman(weights, y_true, one) for one in y_pred], axis=1)  # (rows, n_seeds, n_targets)
+
+    return _over_seeds(by_seed, len(y_true), seed_axis=1)
 
 
 def weighted_quadrant_scores(y_true: np.ndarray, y_pred: np.ndarray, *, centre: float) -> Statistic:
@@ -214,11 +230,10 @@ def weighted_quadrant_scores(y_true: np.ndarray, y_pred: np.ndarray, *, centre: 
     indicator = (cells[..., None] == np.arange(n * n)) & tested[..., None]  # (n_seeds, n_songs, cell)
     by_song = np.moveaxis(indicator, 1, 0).reshape(len(y_true), -1).astype(float)
 
-    def statistic(weights: np.ndarray) -> np.ndarray:
-        counts = (weights @ by_song).reshape(len(weights), len(y_pred), n, n)
-        return quadrant_scores(counts).mean(axis=1)  # seeds averaged last
+    def by_seed(weights: np.ndarray) -> np.ndarray:
+        return quadrant_scores((weights @ by_song).reshape(len(weights), len(y_pred), n, n))
 
-    return statistic
+    return _over_seeds(by_seed, len(y_true), seed_axis=1)
 
 
 def verdict_words(interval: tuple[float, float]) -> str:
@@ -433,6 +448,47 @@ def _smallest_variance(centred: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Below this, a variance from sums is rounding and the column constant, shape (n_seeds, n_targets)."""
     largest = np.abs(centred).max(axis=1)
     return np.maximum(1e-20 * (np.abs(means) + largest) ** 2, 1e-14 * largest**2)
+
+
+def _over_seeds(by_seed: Statistic, n_songs: int, seed_axis: int) -> Statistic:
+    """The mean over seeds of a statistic that keeps them apart.
+
+    A resample may draw none of the songs that a seed tested, or too few for a score: it is then the mean of the other
+    seeds. On all songs every seed counts: what is undefined for one of them is undefined.
+    """
+    whole = np.isnan(by_seed(np.ones((1, n_songs)))).any(axis=seed_axis)  # (1, ...)
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        values = by_seed(weights)
+        defined = ~np.isnan(values)
+        mean = ratio(np.where(defined, values, 0).sum(axis=seed_axis), defined.sum(axis=seed_axis))
+        return np.where(whole, np.nan, mean)
+
+    return statistic
+
+
+def _spearman(weights: np.ndarray, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    """Rho of one seed, (rows, n_songs) -> (rows, n_targets); `y_pred` is NaN where the seed did not test the song."""
+    tested = ~np.isnan(y_pred).any(axis=1)
+    counts = weights[:, tested]  # (rows, n_tested)
+    total = counts.sum(axis=1, keepdims=True)
+    found = []
+    for true, pred in zip(y_true[tested].T, y_pred[tested].T, strict=True):
+        one, other = (_weighted_ranks(counts, values) - (total + 1) / 2 for values in (true, pred))  # their mean is 0
+        product, squares = (counts * one * other).sum(axis=1), [(counts * r**2).sum(axis=1) for r in (one, other)]
+        found.append(ratio(product, np.sqrt(squares[0]) * np.sqrt(squares[1])))
+    return np.clip(np.stack(found, axis=1), -1, 1)
+
+
+def _weighted_ranks(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Ranks of values that occur so often, ties in the middle, (rows, n_songs)."""
+    ascending, tie = np.unique(values, return_inverse=True)
+    ends = np.cumsum(np.bincount(tie, minlength=len(ascending)))  # behind the last song of each tie
+    below = np.zeros((len(counts), len(values) + 1))
+    np.cumsum(counts[:, np.argsort(values, kind="stable")], axis=1, out=below[:, 1:])
+    last = below[:, ends]  # (rows, n_ties): songs up to this tie
+    first = below[:, np.concatenate([[0], ends[:-1]])]
+    return ((first + last + 1) / 2)[:, tie]
 
 
 def _scores_of_means(means: np.ndarray, shift: np.ndarray, smallest: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

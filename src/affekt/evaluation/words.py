@@ -1,9 +1,10 @@
 """What the numbers say, in sentences: who is better, by how much, and what is not shown.
 
 Conventions: every claim follows from an interval alone, by `verdict_words`. An interval speaks of other songs, not of
-heads trained on other songs; so where the first place is called better and the test over folds does not confirm it, a
-sentence says so. A difference has three decimals, so that an interval that ends just above 0 is not printed as one that
-touches it; a score has two.
+heads trained on other songs, and not of how many encoders were compared. The test over folds knows the one, Holm's
+correction the other; so where something is called better and the test does not confirm it, the sentence says so. A
+difference has three decimals, so that an interval that ends just above 0 is not printed as one that touches it; a score
+has two.
 """
 
 from __future__ import annotations
@@ -25,13 +26,20 @@ def verdicts(scores: Scores) -> list[str]:
 
 
 def unconfirmed(scores: Scores, target: str, best: str) -> list[str]:
-    """Encoders that `best` is called better than although p over folds is above .05, in the order of their R2.
+    """Encoders that `best` is called better than although the test over folds is not at or below .05 after Holm.
 
-    A guess of the mean is left out, and so is a pair without a p: with a single test set nothing can be said.
+    In the order of their R2. A guess of the mean is left out, and so is a pair without a p: with a single test set
+    nothing can be said.
     """
     others = [other for other in scores.ranking(target) if other != best and not scores.is_reference(other)]
     beaten = [other for other in others if verdict_words(scores.difference(best, other, target)[1:]) == "better"]
-    return [other for other in beaten if scores.p_folds(best, other, target) > LEVEL]
+    return [other for other in beaten if scores.pair(best, other, target)["p_folds_holm"] > LEVEL]
+
+
+def doubt(verdict: str, p_folds: float) -> str:
+    """What stands behind a difference that its interval shows and the test over folds does not; else nothing."""
+    shown = verdict in ("better", "worse") and p_folds > LEVEL
+    return f"; the test over folds does not confirm it (p = {p_folds:.2f})" if shown else ""
 
 
 def with_interval(value: float, low: float, high: float) -> str:
@@ -102,8 +110,8 @@ def _against_others(scores: Scores, target: str, best: str, others: list[str]) -
 
 def _unconfirmed_words(scores: Scores, target: str, best: str) -> list[str]:
     doubtful = unconfirmed(scores, target, best)
-    against = [f"{other} (p = {scores.p_folds(best, other, target):.2f})" for other in doubtful]
-    return [f"The test over folds does not confirm this against {listed(against)}."] if doubtful else []
+    against = [f"{other} (p = {scores.pair(best, other, target)['p_folds_holm']:.2f})" for other in doubtful]
+    return [f"The test over folds, after Holm, does not confirm this against {listed(against)}."] if doubtful else []
 
 
 def _against_mean(scores: Scores, target: str) -> list[str]:

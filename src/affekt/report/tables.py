@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from affekt.evaluation import metrics
+from affekt.evaluation.scores import with_ends
 from affekt.report.view import View
 
 MISSING = "–"
@@ -206,8 +207,6 @@ def _percent_interval(value: float, low: float, high: float) -> str:
 
 def _comparison_row(label: str, row: Mapping[Any, Any]) -> list[str]:
     def with_interval(name: str) -> str:
-        return interval_text(*(row.get(f"{name}{end}", np.nan) for end in ("", "_low", "_high")))
+        return interval_text(*(row.get(key, np.nan) for key in with_ends(name)))
 
-    intervals = map(with_interval, ("r2", "r2_minus_mean"))
-    errors = (decimals(row.get(name)) for name in ("rmse", "mae"))
-    return [label, *intervals, *errors, with_interval("pearson"), decimals(row.get("spearman")), with_interval("ccc")]
+    return [label, *map(with_interval, ("r2", "r2_minus_mean", "rmse", "mae", "pearson", "spearman", "ccc"))]

@@ -16,7 +16,7 @@ import numpy as np
 
 from affekt.evaluation import metrics
 from affekt.evaluation.metrics import QUADRANT_SCORES
-from affekt.evaluation.scores import REFERENCE, Scores, Twin
+from affekt.evaluation.scores import REFERENCE, Scores, Twin, with_ends
 from affekt.evaluation.statistics import SCORES
 
 BASELINES = (REFERENCE, "handcrafted")
@@ -216,16 +216,17 @@ class View:
     def averaged_row(self, label: str) -> dict[str, float]:
         """A row like those of `rows` for the mean over targets."""
         k = self.scores.encoders.index(label)
-        ends = list(zip(("", "_low", "_high"), self.scores.averaged, strict=True))
-        row = {f"{name}{end}": float(values[k, s]) for end, values in ends for s, name in enumerate(SCORES)}
+        row = {
+            key: float(values[k, s])
+            for s, name in enumerate(SCORES)
+            for key, values in zip(with_ends(name), self.scores.averaged, strict=True)
+        }
         reference = self.scores.reference(label)
         if reference not in (None, label):
-            difference = self.scores.difference(label, reference)
-            row |= {f"r2_minus_mean{end}": value for (end, _), value in zip(ends, difference, strict=True)}
+            row |= dict(zip(with_ends("r2_minus_mean"), self.scores.difference(label, reference), strict=True))
         if self.scores.quadrants is not None:
             row |= self._quadrant_row(label)
-        by_target = [found["spearman"] for found in self.rows if found["encoder"] == label]
-        return row | {"spearman": float(np.mean(by_target))}
+        return row | dict(zip(with_ends("spearman"), self.scores.spearman(label), strict=True))
 
     def cost(self, label: str) -> dict[str, Any]:
         """What was measured of this encoder; empty where nothing was."""
@@ -233,8 +234,7 @@ class View:
 
     def _quadrant_row(self, label: str) -> dict[str, float]:
         found = {f"quadrant_{name}": self.scores.quadrant_score(label, name) for name in QUADRANT_SCORES}
-        ends = ("", "_low", "_high")
-        return {f"{name}{end}": v for name, triple in found.items() for end, v in zip(ends, triple, strict=True)}
+        return {key: v for name, triple in found.items() for key, v in zip(with_ends(name), triple, strict=True)}
 
     def _own(self, label: str) -> str:
         """Its label before runs were joined."""
