@@ -1,12 +1,12 @@
 """Prints the tables of docs/method.md on how far intervals, tests and verdicts can be trusted.
 
-    python docs/make_simulation.py                       all tables, as Markdown (about 15 minutes on one core)
-    python docs/make_simulation.py coverage              one of: coverage, power, trained
+    python docs/make_simulation.py                       all tables, as Markdown (about 25 minutes on one core)
+    python docs/make_simulation.py coverage              one of: coverage, power, trained, several
     python docs/make_simulation.py --comparisons 8000    more comparisons in each row: smaller Monte-Carlo errors
 
-The first two tables draw predictions from a distribution with a known R2 (`affekt.evaluation.simulation`). The third
-trains: two encoders whose embeddings follow the same distribution, so that neither is better, are compared by the ridge
-head over artist-free folds, as a run compares them. A row's random numbers depend on its settings and the seed alone.
+The first two tables draw predictions from a distribution with a known R2 (`affekt.evaluation.simulation`). The others
+train: encoders whose embeddings follow the same distribution, so that none is better, are compared by the ridge head
+over artist-free folds, as a run compares them. A row's random numbers depend on its settings and the seed alone.
 """
 
 from __future__ import annotations
@@ -14,18 +14,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from affekt.data.splits import Fold
+from affekt.evaluation.results import Prediction, Results
+from affekt.evaluation.scores import score
 from affekt.evaluation.simulation import N_FOLDS, N_REPETITIONS, Scenario, measure, monte_carlo_error
 from affekt.evaluation.statistics import (
     SCORES,
     bootstrap,
     corrected_resampled_t_test,
     sign_flip_test,
+    verdict_words,
     weighted_scores,
 )
+from affekt.evaluation.words import unconfirmed
 from affekt.training.ridge import fit_ridge
 from affekt.training.table import ClipTable, Task
 
@@ -119,29 +124,56 @@ def trained(options: argparse.Namespace) -> Iterator[str]:
         yield _row(n_songs, n_pairs * N_LABELS, f"{shares[0]:.2f}", *map(_percent, shares[1:]))
 
 
+def several(options: argparse.Namespace) -> Iterator[str]:
+    """Without any difference among several encoders: how often the first place is called better than somebody."""
+    n_songs, n_comparisons, targets = 200, 120, ("one", "other")
+    yield (
+        f"Encoders whose embeddings follow one distribution; ridge head, {N_FOLDS} folds x {N_REPETITIONS} seeds, "
+        f"{n_songs} songs, {n_comparisons} comparisons with two targets each; in per cent."
+    )
+    yield ""
+    yield "| encoders | the first place is called better than somebody | and folds and Holm confirm it |"
+    yield "|---|---|---|"
+    for n_encoders in (2, 4, 6):
+        seeds = ([options.seed, n_encoders, number] for number in range(n_comparisons))
+        found = [_first_place(n_songs, n_encoders, targets, seed) for seed in seeds]
+        yield _row(n_encoders, *map(_percent, np.concatenate(found).mean(axis=0)))
+
+
+def _first_place(n_songs: int, n_encoders: int, targets: tuple[str, ...], seed: list[int]) -> np.ndarray:
+    """For each target: is the first place called better than any other, and without reservation, (n_targets, 2)."""
+    trained = _train(n_songs, n_encoders, len(targets), np.random.default_rng(seed))
+    predictions = [
+        Prediction(f"encoder {e}", s, int(trained.folds[s][i]), str(i), target, *map(float, (true, pred[s, i, t])))
+        for e, pred in enumerate(trained.y_pred)
+        for s in range(N_REPETITIONS)
+        for t, target in enumerate(targets)
+        for i, true in enumerate(trained.y_true[:, t])
+    ]
+    encoders = [{"label": f"encoder {e}"} for e in range(n_encoders)]
+    songs = [{"id": str(i), "artist": None} for i in range(n_songs)]
+    scores = score(Results({"name": "simulated"}, list(targets), encoders, songs, predictions), 1000)
+    outcomes = []
+    for target in targets:
+        best, *others = scores.ranking(target)
+        beaten = [o for o in others if verdict_words(scores.difference(best, o, target)[1:]) == "better"]
+        outcomes.append([bool(beaten), len(beaten) > len(unconfirmed(scores, target, best))])
+    return np.array(outcomes)
+
+
 TABLES: dict[str, Callable[[argparse.Namespace], Iterator[str]]] = {
     "coverage": coverage,
     "power": power,
     "trained": trained,
+    "several": several,
 }
 
 
 def _trained_pair(n_songs: int, seed: list[int]) -> np.ndarray:
     """Outcomes of one pair of encoders on each label, shape (5, N_LABELS), in the order of the table's columns."""
-    rng = np.random.default_rng(seed)
-    heard = rng.standard_normal((n_songs, N_SIGNAL))
-    direction = rng.standard_normal((N_SIGNAL, N_LABELS))
-    signal = heard @ (direction / np.linalg.norm(direction, axis=0))
-    y_true = np.sqrt(AUDIBLE) * signal + np.sqrt(1 - AUDIBLE) * rng.standard_normal((n_songs, N_LABELS))
-    folds = [rng.permutation(n_songs) % N_FOLDS for _ in range(N_REPETITIONS)]
-    rotation = np.linalg.qr(rng.standard_normal((N_SIGNAL + N_OTHER, N_SIGNAL + N_OTHER)))[0]
-    statistics = []
-    for _ in range(2):
-        clear = heard + SIGNAL_NOISE * rng.standard_normal(heard.shape)
-        embedding = np.hstack([clear, OTHER_NOISE * rng.standard_normal((n_songs, N_OTHER))]) @ rotation
-        y_pred = np.stack([_cross_predicted(embedding, y_true, fold) for fold in folds])  # (seed, song, label)
-        statistics.append((y_pred, weighted_scores(y_true, y_pred)))
-    (first, one), (second, other) = statistics
+    trained = _train(n_songs, 2, N_LABELS, np.random.default_rng(seed))
+    y_true, (first, second), folds = trained
+    one, other = (weighted_scores(y_true, y_pred) for y_pred in trained.y_pred)
     resampled = bootstrap(
         lambda w: np.stack([one(w)[:, _R2], other(w)[:, _R2]], axis=1), n_songs, None, 1000, seed=seed[-1]
     )
@@ -151,6 +183,30 @@ def _trained_pair(n_songs: int, seed: list[int]) -> np.ndarray:
     by_folds = _p_folds(y_true, first, second, folds) <= 0.05
     by_songs = sign_flip_test(gain, None, 499, seed=seed[-1]) <= 0.05
     return np.stack([resampled.observed[0], ~shown, by_songs, by_folds, shown & by_folds])
+
+
+class Trained(NamedTuple):
+    """What heads on encoders that are alike predicted."""
+
+    y_true: np.ndarray  # (n_songs, n_labels)
+    y_pred: list[np.ndarray]  # for each encoder (n_seeds, n_songs, n_labels)
+    folds: list[np.ndarray]  # for each seed (n_songs,)
+
+
+def _train(n_songs: int, n_encoders: int, n_labels: int, rng: np.random.Generator) -> Trained:
+    """Draw labels and the embeddings of encoders that follow one distribution, and predict by folds and seeds."""
+    heard = rng.standard_normal((n_songs, N_SIGNAL))
+    direction = rng.standard_normal((N_SIGNAL, n_labels))
+    signal = heard @ (direction / np.linalg.norm(direction, axis=0))
+    y_true = np.sqrt(AUDIBLE) * signal + np.sqrt(1 - AUDIBLE) * rng.standard_normal((n_songs, n_labels))
+    folds = [rng.permutation(n_songs) % N_FOLDS for _ in range(N_REPETITIONS)]
+    rotation = np.linalg.qr(rng.standard_normal((N_SIGNAL + N_OTHER, N_SIGNAL + N_OTHER)))[0]
+    y_pred = []
+    for _ in range(n_encoders):
+        clear = heard + SIGNAL_NOISE * rng.standard_normal(heard.shape)
+        embedding = np.hstack([clear, OTHER_NOISE * rng.standard_normal((n_songs, N_OTHER))]) @ rotation
+        y_pred.append(np.stack([_cross_predicted(embedding, y_true, fold) for fold in folds]))
+    return Trained(y_true, y_pred, folds)
 
 
 def _cross_predicted(embedding: np.ndarray, y_true: np.ndarray, fold_of: np.ndarray) -> np.ndarray:

@@ -132,6 +132,8 @@ def test_provenance_of_both_runs_is_kept(noisy, make_results):
     assert joined.dataset["labels"] is None and joined.dataset["runs"]["raw"]["labels"] == "raw"
     assert joined.ceiling("good (raw)") == {"valence": 0.8, "arousal": 0.9}
     assert joined.ceiling("good (corrected)") == {"valence": 0.7, "arousal": 0.9}
+    second.targets, second.dataset["ceiling"] = second.targets[::-1], {"arousal": 0.9, "valence": 0.7}
+    assert join(first, second, NAMES).ceiling("good (corrected)") == {"valence": 0.7, "arousal": 0.9}
     assert joined.ceiling() == {} and first.ceiling() == first.ceiling("good") == {"valence": 0.8, "arousal": 0.9}
     assert joined.history[0]["encoder"] == "good (raw)" and joined.cost[0]["encoder"] == "good (corrected)"
     assert joined.fits[0] == {**second.fits[0], "encoder": "good (corrected)"}

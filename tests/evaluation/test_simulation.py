@@ -49,7 +49,7 @@ def test_songs_of_an_artist_are_alike_and_both_encoders_err_together():
 
 
 def test_the_verdict_is_right_where_there_is_no_difference(without_difference):
-    assert at_least(0.94) < without_difference.no_difference < at_most(0.96)
+    assert at_least(0.95) < without_difference.no_difference < at_most(0.95)
     assert without_difference.no_difference == without_difference.covered
 
 
@@ -59,7 +59,8 @@ def test_neither_encoder_is_preferred(without_difference):
 
 
 def test_intervals_hold_what_they_promise(without_difference):
-    assert at_least(0.94) < without_difference.r2_covered < at_most(0.96)
+    # An R2 of its own is held a little less often with 35 artists: 93.7 % at the least in docs/method.md.
+    assert at_least(0.94) < without_difference.r2_covered < at_most(0.95)
     # Plain BCa does not, with 35 artists; both count the same comparisons, so the step is much surer than the shares.
     assert without_difference.covered_plain < without_difference.covered - 0.01
 
@@ -71,7 +72,7 @@ def test_tests_keep_their_size(without_difference):
 
 def test_another_kind_of_prediction_is_no_difference_either():
     found = measure(Scenario(100, artists=True, heavy=True, predictions="unlike"), N, n_permutations=19, seed=1)
-    assert at_least(0.94) < found.no_difference < at_most(0.965)
+    assert at_least(0.95) < found.no_difference < at_most(0.96)
 
 
 def test_a_difference_is_found_the_sooner_the_larger_it_is():

@@ -25,6 +25,7 @@ from affekt.evaluation.statistics import (
     bootstrap,
     corrected_resampled_t_test,
     sign_flip_test,
+    verdict_words,
     weighted_scores,
 )
 
@@ -142,14 +143,15 @@ def _outcomes(
     resampled = bootstrap(statistic, scenario.n_songs, groups, n_resamples, seed=draw)
     difference = resampled.apply(lambda values: values[..., 0, :] - values[..., 1, :])
     interval = difference.interval()
+    verdicts = np.array([verdict_words(ends) for ends in zip(interval.low, interval.high, strict=True)])
     gain = (drawn.second - drawn.y_true) ** 2 - (drawn.first - drawn.y_true) ** 2
     return np.stack(
         [
             _holds(resampled.select(0, slice(None)).interval(), scenario.r2),
             _holds(interval, scenario.difference),
             _holds(difference.interval(widened=False), scenario.difference),
-            (interval.low <= 0) & (interval.high >= 0),
-            interval.low > 0,
+            verdicts == "no difference shown",
+            verdicts == "better",
             sign_flip_test(gain, groups, n_permutations, seed=draw) <= LEVEL,
             _over_folds(statistic, drawn.groups, rng) <= LEVEL,
         ]
