@@ -79,6 +79,14 @@ def test_caveats(viewed, options, words):
         assert not any(words in caveat for caveat in caveats(viewed()))
 
 
+def test_seeds_that_predict_the_same_count_as_one(comparison):
+    results = comparison(noise={"a": 0.5, "b": 0.7}, seeds=(0, 1))
+    assert not any("count as one" in caveat for caveat in caveats(View(score(results))))
+    first = {(p.encoder, p.song_id, p.target): p.y_pred for p in results.predictions if p.seed == 0}
+    results.predictions = [p._replace(y_pred=first[p.encoder, p.song_id, p.target]) for p in results.predictions]
+    assert any("count as one" in caveat for caveat in caveats(View(score(results))))
+
+
 def test_a_control_run_says_so(viewed):
     view = viewed()
     assert not any("shuffled" in caveat for caveat in caveats(view))

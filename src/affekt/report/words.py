@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from affekt.evaluation.statistics import verdict_words
 from affekt.evaluation.words import capitalised, listed, unconfirmed
 from affekt.report.tables import interval_text, percent
@@ -51,12 +53,19 @@ def caveats(view: View) -> list[str]:
         ),
         *view.scores.notes,
         *_unknown_artists(view),
-        *(
-            ["A single seed: how much a score changes from one training to the next is not in its interval."]
-            if len(results.seeds) == 1
-            else []
-        ),
+        *_one_training(view),
     ]
+
+
+def _one_training(view: View) -> list[str]:
+    """A single seed, or several that predict the same: a closed form on a split that every seed shares."""
+    unsaid = "how much a score changes from one training to the next is not in its interval."
+    if len(view.scores.results.seeds) == 1:
+        return [f"A single seed: {unsaid}"]
+    by_seed = [view.scores.y_pred[label] for label in view.order]
+    if all(np.array_equal(one, y_pred[0], equal_nan=True) for y_pred in by_seed for one in y_pred):
+        return [f"All seeds tested the same songs and predicted the same, so they count as one: {unsaid}"]
+    return []
 
 
 def _unknown_artists(view: View) -> list[str]:
