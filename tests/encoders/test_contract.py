@@ -31,6 +31,8 @@ FIXED = {*LOOKED_UP, "handcrafted"}
 #: One published model of each kind runs always, these on demand.
 SLOW = {"wav2vec2-large", "hubert-base", "wavlm-base-plus", "data2vec-audio-base"}
 SLOW |= {"mambavision-t2", "mambavision-s", "mambavision-b", "mambavision-l", "mambavision-l2"}
+#: So many parameters make a network too large to try all cuts: its smaller sisters share its code.
+LARGE = 60_000_000
 
 
 def params() -> list[Any]:
@@ -105,9 +107,9 @@ def two_clips(encoder: Encoder, length_s: float = 0.5) -> np.ndarray:
 
 
 def cuts_to_try(encoder: StagedEncoder) -> list[str]:
-    """Values of `freeze` that train something: all of them; of deep networks the outermost and some between."""
+    """Values of `freeze` that train something: all; of deep or large networks the outermost and some between."""
     trained = freezes(encoder)[1:]
-    step = 1 + len(trained) // 8
+    step = 1 + len(trained) // (8 if encoder.n_parameters() < LARGE else 2)
     return trained if step == 1 else [*trained[:-1:step], trained[-1]]
 
 
