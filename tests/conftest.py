@@ -14,6 +14,15 @@ SONG_S = 6.0
 SONG_RATE_HZ = 16_000
 
 
+#: Single tests of a minute and more: they begin first, so that test processes end together.
+LONGEST = ("test_docs.py::test_shell_commands_run", "test_notebooks.py::test_it_runs_and_puts_out_what_it_keeps")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, all others in their order."""
+    items.sort(key=lambda item: not any(name in item.nodeid for name in LONGEST))
+
+
 @pytest.fixture(autouse=True)
 def affekt_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The package's cache folder, empty and temporary, so that no test reads or fills the user's own."""
