@@ -27,7 +27,8 @@ from torch.nn import functional
 
 from affekt.audio.spectrogram import LogMel
 from affekt.digest import digest
-from affekt.encoders.base import RANDOM_WEIGHTS, Cut, EncoderSpec
+from affekt.encoders.base import Cut, EncoderSpec
+from affekt.encoders.drawn import random_source, seeded
 from affekt.encoders.mambavision.model import Attention, MambaMixer
 from affekt.encoders.staged import StagedEncoder
 from affekt.encoders.stages import Stage
@@ -106,10 +107,9 @@ def controlled(name: str, weights: str, seed: int) -> ControlledEncoder:
             '"random".'
         )
     factors: Any = FACTORS[name]
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         model = Controlled(ControlledConfig(factors["input"], factors["trunk"]))
-    return ControlledEncoder(name, model, f"{RANDOM_WEIGHTS} (seed {seed})")
+    return ControlledEncoder(name, model, random_source(seed))
 
 
 class ControlledEncoder(StagedEncoder):

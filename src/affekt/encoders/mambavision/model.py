@@ -32,6 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from affekt.encoders.drawn import seeded
 from affekt.encoders.mambavision.config import IMAGE_CHANNELS, N_LEVELS, TOKEN_LEVELS, MambaVisionConfig
 from affekt.encoders.mambavision.scan import selective_scan
 from affekt.encoders.stages import Stage
@@ -112,8 +113,7 @@ def build(config: MambaVisionConfig, seed: int) -> MambaVision:
 
     The caller's random numbers are neither used nor disturbed.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         return MambaVision(config)
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from affekt.audio.spectrogram import LogMel
 from affekt.digest import digest
-from affekt.encoders.base import RANDOM_WEIGHTS, Cut, EncoderSpec
+from affekt.encoders.base import Cut, EncoderSpec
+from affekt.encoders.drawn import random_source
 from affekt.encoders.musicnn.model import EMBEDDING_DIM, N_BANDS, N_FRAMES, Musicnn, build
 from affekt.encoders.musicnn.weights import load_weights
 from affekt.encoders.staged import StagedEncoder
@@ -29,7 +30,7 @@ def musicnn(name: str, weights: str, seed: int) -> MusicnnEncoder:
     """A published musicnn by name ("musicnn", "musicnn-msd"), its untrained twin, or weights from a file."""
     model = build(seed)
     if weights == "random":
-        return MusicnnEncoder(name, model, f"{RANDOM_WEIGHTS} (seed {seed})", "none")
+        return MusicnnEncoder(name, model, random_source(seed), "none")
     origin = load_weights(model, name, weights)
     return MusicnnEncoder(name, model, origin.weights, origin.licence)
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from affekt.encoders.drawn import seeded
 from affekt.encoders.stages import Stage
 
 N_FRAMES = 187
@@ -45,8 +46,7 @@ def build(seed: int = 0) -> Musicnn:
     Args:
         seed: of the weights, drawn as in TensorFlow (Glorot uniform, biases 0). The caller's random numbers are kept.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         model = Musicnn()
         for module in model.modules():
             if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
