@@ -23,13 +23,22 @@ class Registry:
         entries: name to "module:attribute".
         error: the class to raise for an unknown name.
         hint: one sentence on where all names are listed.
+        examples: of names that take an argument, by their key.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, str], error: type[AffektError], hint: str) -> None:
+    def __init__(
+        self,
+        kind: str,
+        entries: Mapping[str, str],
+        error: type[AffektError],
+        hint: str,
+        examples: Mapping[str, str] | None = None,
+    ) -> None:
         self.kind = kind
         self._entries = dict(entries)
         self._error = error
         self._hint = hint
+        self._examples = dict(examples or {})
 
     def names(self) -> list[str]:
         """All names, in the order of registration."""
@@ -43,13 +52,18 @@ class Registry:
         """The entry that `name` falls under.
 
         Raises:
-            AffektError: of the registry's class, with the nearest known name, where there is none.
+            AffektError: of the registry's class; the name is unknown (the nearest one is named), or lacks its argument.
         """
         prefix = name.split(":", 1)[0] + ":"
         if name in self._entries and not name.endswith(":"):
             return name
         if ":" in name and prefix in self._entries and name != prefix:
             return prefix
+        if name == prefix and name in self._entries:
+            example = self._examples.get(name, f"{name}<argument>")
+            raise self._error(
+                f'"{name}": the argument is missing. Write it behind the colon, as in "{example}". {self._hint}'
+            )
         raise self._error(f'"{name}": unknown {self.kind}.{did_you_mean(name, self.names())} {self._hint}')
 
     def load(self, name: str) -> Any:
@@ -110,4 +124,5 @@ ENCODERS = Registry(
     },
     EncoderError,
     "`affekt encoders` lists all.",
+    {"hf:": "hf:facebook/wav2vec2-base", "precomputed:": "precomputed:embeddings.csv"},
 )

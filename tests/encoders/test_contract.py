@@ -19,6 +19,7 @@ from affekt.data.base import Song
 from affekt.encoders import Cut, Encoder, build_encoder
 from affekt.encoders.auto import FAMILIES
 from affekt.encoders.base import LookupEncoder
+from affekt.encoders.catalogue import catalogue
 from affekt.encoders.staged import StagedEncoder, state_digest
 from affekt.errors import ConfigError, DataError
 from affekt.features.extract import DTYPE
@@ -135,6 +136,9 @@ def test_spec(built: Built) -> None:
     assert spec.sample_rate_hz is None or 8000 <= spec.sample_rate_hz <= 48000
     assert spec.embedding_dim > 0 or built.entry == "mean"
     assert spec.licence
+    (row,) = [row for row in catalogue() if row["name"].partition("<")[0] == ENCODERS.key(built.name)]
+    assert spec.input in row["input"].split(" or "), "the catalogue says otherwise"
+    assert "unknown" not in row.values(), "give it a line in the catalogue"
     if isinstance(built.encoder, StagedEncoder) and built.weights == "random":
         assert spec.weights == "random weights (seed 0)"
     else:

@@ -5,13 +5,45 @@ A repository without "@commit" is fetched at its newest commit, which then goes 
 
 from __future__ import annotations
 
-#: Waveform models: repository and licence.
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class PublishedWaveform:
+    """A waveform model, and what its untrained twin needs to be built without a download.
+
+    Attributes:
+        repository: where the weights lie.
+        licence: of the weights.
+        family: `model_type` of transformers.
+        sizes: of the architecture, where they are not the family's defaults.
+        sample_rate_hz: `sampling_rate` in the repository's preprocessor_config.json.
+        normalise: `do_normalize` there.
+    """
+
+    repository: str
+    licence: str
+    family: str
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    sample_rate_hz: int = 16_000
+    normalise: bool = True
+
+
+#: Waveform models. With their own weights the repository's files tell the architecture and the front end.
 WAVEFORM = {
-    "wav2vec2-base": ("facebook/wav2vec2-base@0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8", "Apache-2.0"),
-    "wav2vec2-large": ("facebook/wav2vec2-large", "Apache-2.0"),
-    "hubert-base": ("facebook/hubert-base-ls960", "Apache-2.0"),
-    "wavlm-base-plus": ("microsoft/wavlm-base-plus", "see the repository"),
-    "data2vec-audio-base": ("facebook/data2vec-audio-base", "Apache-2.0"),
+    "wav2vec2-base": PublishedWaveform(
+        "facebook/wav2vec2-base@0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8", "Apache-2.0", "wav2vec2"
+    ),
+    "wav2vec2-large": PublishedWaveform(
+        "facebook/wav2vec2-large",
+        "Apache-2.0",
+        "wav2vec2",
+        {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096},
+    ),
+    "hubert-base": PublishedWaveform("facebook/hubert-base-ls960", "Apache-2.0", "hubert"),
+    "wavlm-base-plus": PublishedWaveform("microsoft/wavlm-base-plus", "see the repository", "wavlm", normalise=False),
+    "data2vec-audio-base": PublishedWaveform("facebook/data2vec-audio-base", "Apache-2.0", "data2vec-audio"),
 }
 
 MAMBAVISION_LICENCE = "CC BY-NC-SA 4.0 (not for commercial use)"

@@ -16,18 +16,19 @@ import torch
 from torch import Tensor
 
 from affekt.encoders.base import Cut, EncoderSpec
+from affekt.encoders.drawn import random_source
 from affekt.encoders.hub import find_checkpoint
 from affekt.encoders.pretrained import (
     Pretrained,
     config_digest,
     open_pretrained,
     random_model,
-    random_source,
     transformers_for,
 )
-from affekt.encoders.published import WAVEFORM
+from affekt.encoders.published import WAVEFORM, PublishedWaveform
 from affekt.encoders.staged import StagedEncoder
 from affekt.encoders.stages import Stage
+from affekt.errors import EncoderError
 
 #: transformers' families with `feature_extractor`, `feature_projection` and `encoder.layers`.
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat")
@@ -62,17 +63,38 @@ def wav2vec2_nano(name: str, weights: str, seed: int) -> WaveformEncoder:
 
 
 def published(name: str, weights: str, seed: int) -> WaveformEncoder:
-    """A published model under its short name, or its untrained twin with `weights: random`."""
-    repository, licence = WAVEFORM[name]
+    """A published model under its short name, or its untrained twin with `weights: random`.
+
+    Raises:
+        EncoderError: a name of the registry that `published.WAVEFORM` does not tell.
+        WeightsError: the checkpoint cannot be found, fetched or loaded.
+    """
+    if name not in WAVEFORM:
+        raise EncoderError(
+            f'"{name}": registered as a published waveform model, but affekt.encoders.published.WAVEFORM does not tell '
+            f"its repository and architecture. Known are {', '.join(WAVEFORM)}. Add a line there."
+        )
+    facts = WAVEFORM[name]
     if weights == "random":
-        return _untrained(name, seed)
+        return _untrained(name, facts, seed)
     if weights != "pretrained":
         return _given(name, weights)
-    return waveform(open_pretrained(name, find_checkpoint(repository), FAMILIES, licence))
+    return waveform(open_pretrained(name, find_checkpoint(facts.repository), FAMILIES, facts.licence))
 
 
 def waveform(source: Pretrained) -> WaveformEncoder:
-    """A checkpoint of one of `FAMILIES`."""
+    """A checkpoint of one of `FAMILIES`.
+
+    Raises:
+        EncoderError: it has an adapter behind its layers.
+        WeightsError: the checkpoint cannot be loaded, or the settings of its front end are not usable.
+    """
+    if getattr(source.config, "add_adapter", False):
+        raise EncoderError(
+            f"{source.name}: config.json has add_adapter = true, but the adapter behind the layers cannot be heard "
+            "here. To hear the layers without it, copy the repository to a folder, set add_adapter to false in its "
+            "config.json, and use hf:<folder>."
+        )
     said = source.preprocessor(sampling_rate=16000, do_normalize=True)
     model = source.model()
     return WaveformEncoder(
@@ -170,16 +192,8 @@ def _given(name: str, weights: str) -> WaveformEncoder:
     return waveform(open_pretrained(name, find_checkpoint(weights), FAMILIES, "as given"))
 
 
-def _untrained(name: str, seed: int) -> WaveformEncoder:
-    """The architecture of a published model with random weights; needs no download."""
-    transformers = transformers_for(name)
-    shapes: dict[str, Any] = {
-        "wav2vec2-base": lambda: transformers.Wav2Vec2Config(),
-        "wav2vec2-large": lambda: transformers.Wav2Vec2Config(
-            hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096
-        ),
-        "hubert-base": lambda: transformers.HubertConfig(),
-        "wavlm-base-plus": lambda: transformers.WavLMConfig(),
-        "data2vec-audio-base": lambda: transformers.Data2VecAudioConfig(),
-    }
-    return WaveformEncoder(name, random_model(shapes[name](), seed), random_source(seed), "none")
+def _untrained(name: str, facts: PublishedWaveform, seed: int) -> WaveformEncoder:
+    """The architecture and front end of a published model with random weights; needs no download."""
+    config = transformers_for(name).AutoConfig.for_model(facts.family, **facts.sizes)
+    model = random_model(config, seed)
+    return WaveformEncoder(name, model, random_source(seed), "none", facts.sample_rate_hz, facts.normalise)
