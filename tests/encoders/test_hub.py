@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
-from affekt.encoders import build_encoder, hub, published
+from affekt.encoders import build_encoder, downloads, hub, published
 from affekt.encoders.hub import find_checkpoint
 from affekt.encoders.mambavision import VARIANTS, build
 from affekt.errors import StorageError, WeightsError
@@ -90,7 +92,8 @@ def test_revisions(server: Any, repository: Path, tmp_path: Path, revision: str,
 
 def test_a_published_name(server: Any, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server.add("owner/tiny", repository, OLD)
-    monkeypatch.setitem(published.WAVEFORM, "wav2vec2-base", (f"owner/tiny@{OLD}", "Apache-2.0"))
+    known = published.WAVEFORM["wav2vec2-base"]
+    monkeypatch.setitem(published.WAVEFORM, "wav2vec2-base", replace(known, repository=f"owner/tiny@{OLD}"))
     encoder = build_encoder("wav2vec2-base")
     assert encoder.spec.name == "wav2vec2-base"
     assert encoder.spec.weights == f"owner/tiny at {OLD[:12]}"
@@ -115,7 +118,10 @@ def test_a_mambavision(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert same({**weights_of(encoder), **counters}, state)
     assert encoder.spec.weights == f"nvidia/nano at {NEW[:12]}, ImageNet-1K"
     assert "not for commercial use" in encoder.spec.licence
-    assert server.fetched() == {"config.json", kind}
+    assert server.fetched() == {kind}
+    server.stop()
+    huggingface_hub.close_session()
+    assert same(weights_of(build_encoder("mambavision-nano")), weights_of(encoder))
 
 
 def test_safetensors_first_and_the_older_kind_where_there_is_nothing_else(server: Any, repository: Path) -> None:
@@ -125,6 +131,37 @@ def test_safetensors_first_and_the_older_kind_where_there_is_nothing_else(server
     assert same(weights_of(build_encoder("hf:owner/both")), weights_of(build_encoder("hf:owner/old")))
     weights = [request for request in server.requests if "/cdn/" in request and request.startswith("GET")]
     assert [request.rsplit("--", 1)[1] for request in weights] == ["model.safetensors", "pytorch_model.bin"]
+
+
+def test_a_twin_fetches_its_configuration_alone(server: Any, repository: Path, tmp_path: Path) -> None:
+    server.add("owner/tiny", repository)
+    twin = build_encoder("hf:owner/tiny", "random")
+    assert server.fetched() == {"config.json", "preprocessor_config.json"}
+    assert not [request for request in server.requests if "/cdn/" in request]
+    assert not list((tmp_path / "cache").rglob("model.safetensors"))
+    assert twin.settings()["weights"] == build_encoder(f"hf:{repository}", "random").settings()["weights"]
+    assert twin.spec.sample_rate_hz == 24000
+    build_encoder("hf:owner/tiny")
+    assert server.fetched() == {"config.json", "preprocessor_config.json", "model.safetensors"}
+
+
+def test_a_twin_of_a_repository_without_weights(server: Any, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        (repository / name).unlink()
+    server.add("owner/tiny", repository)
+    first = build_encoder("hf:owner/tiny", "random").settings()
+    make_unreachable(server, "stopped", monkeypatch)
+    assert build_encoder("hf:owner/tiny", "random").settings() == first
+    with pytest.raises(WeightsError, match="owner/tiny: no weights found"):
+        build_encoder("hf:owner/tiny")
+
+
+def test_a_twin_of_a_repository_without_configuration(server: Any, repository: Path) -> None:
+    for name in ("config.json", "preprocessor_config.json"):
+        (repository / name).unlink()
+    server.add("owner/tiny", repository)
+    with pytest.raises(WeightsError, match=r"owner/tiny: no configuration found\. Expected a config\.json"):
+        build_encoder("hf:owner/tiny", "random")
 
 
 # --- the second time -------------------------------------------------------------------------------------------------
@@ -195,6 +232,113 @@ def test_the_newest_of_several_snapshots_serves(server: Any, repository: Path, m
     build_encoder("hf:owner/tiny")
     make_unreachable(server, "stopped", monkeypatch)
     assert build_encoder("hf:owner/tiny").spec.weights == f"owner/tiny at {NEW[:12]}"
+
+
+def left_by_another_program(name: str, commit: str, *files: str) -> None:
+    """Files of a repository in the shared cache, fetched without this package."""
+    for file in files:
+        huggingface_hub.hf_hub_download(name, file, revision=commit)
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "random"])
+def test_what_another_program_left_without_the_front_end(
+    server: Any, repository: Path, monkeypatch: pytest.MonkeyPatch, weights: str
+) -> None:
+    """Its 24 kHz would become the default of 16 kHz without a word."""
+    server.add("owner/tiny", repository)
+    left_by_another_program("owner/tiny", NEW, "config.json", "model.safetensors")
+    make_unreachable(server, "stopped", monkeypatch)
+    why = rf"not in the local cache as a whole \(the snapshot of commit {NEW[:12]} lacks preprocessor_config\.json\)"
+    with pytest.raises(WeightsError, match=why):
+        build_encoder("hf:owner/tiny", weights)
+
+
+def test_what_another_program_left_whole(server: Any, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.add("owner/tiny", repository)
+    left_by_another_program("owner/tiny", NEW, "config.json", "preprocessor_config.json", "model.safetensors")
+    make_unreachable(server, "stopped", monkeypatch)
+    encoder = build_encoder("hf:owner/tiny")
+    assert encoder.spec.sample_rate_hz == 24000
+    assert encoder.spec.weights == f"owner/tiny at {NEW[:12]}"
+
+
+def test_a_repository_without_a_front_end_is_whole_once_it_was_fetched(
+    server: Any, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repository / "preprocessor_config.json").unlink()
+    server.add("owner/tiny", repository)
+    first = build_encoder("hf:owner/tiny").settings()
+    make_unreachable(server, "stopped", monkeypatch)
+    assert build_encoder("hf:owner/tiny").settings() == first
+
+
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json", "model.safetensors"])
+def test_a_file_that_is_gone_from_the_cache(
+    server: Any, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    server.add("owner/tiny", repository)
+    build_encoder("hf:owner/tiny")
+    (path,) = (tmp_path / "cache").rglob(file)
+    path.unlink()
+    make_unreachable(server, "stopped", monkeypatch)
+    with pytest.raises(WeightsError, match=rf"as a whole \(the snapshot of commit {NEW[:12]} lacks {file}\)"):
+        build_encoder("hf:owner/tiny")
+
+
+@pytest.mark.parametrize("order", [("", f"@{OLD}"), (f"@{OLD}", ""), ("@v1", ""), ("", "@v1"), ("@main", f"@{OLD}")])
+def test_offline_a_name_means_what_it_meant(
+    server: Any, repository: Path, monkeypatch: pytest.MonkeyPatch, order: tuple[str, str]
+) -> None:
+    """Whatever was downloaded last."""
+    server.add("owner/tiny", repository, OLD)
+    server.add("owner/tiny", repository, NEW)
+    for revision in order:
+        build_encoder(f"hf:owner/tiny{revision}")
+        time.sleep(0.02)
+    make_unreachable(server, "stopped", monkeypatch)
+    for revision, commit in [(order[0], None), (order[1], None), ("", NEW), (f"@{OLD}", OLD)]:
+        commit = commit or (OLD if revision in ("@v1", f"@{OLD}") else NEW)
+        assert build_encoder(f"hf:owner/tiny{revision}").spec.weights == f"owner/tiny at {commit[:12]}"
+
+
+def test_a_name_whose_commit_is_gone_from_the_cache(
+    server: Any, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.add("owner/tiny", repository, OLD)
+    server.add("owner/tiny", repository, NEW)
+    build_encoder("hf:owner/tiny")
+    build_encoder(f"hf:owner/tiny@{OLD}")
+    (snapshot,) = (tmp_path / "cache").rglob(NEW)
+    shutil.rmtree(snapshot)
+    make_unreachable(server, "stopped", monkeypatch)
+    with pytest.raises(
+        WeightsError, match=rf"not in the local cache \(it stood for commit {NEW[:12]} when it was last f"
+    ):
+        build_encoder("hf:owner/tiny")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"files": 3}', '{"repository": "other/name"}'])
+def test_a_damaged_note_is_none(
+    server: Any, repository: Path, affekt_home: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    server.add("owner/tiny", repository)
+    build_encoder("hf:owner/tiny")
+    notes = list((affekt_home / "hub").iterdir())
+    assert len(notes) == 2
+    for path in notes:
+        path.write_text(content)
+    assert downloads.commit_of("owner/tiny", None) is None and downloads.files_of("owner/tiny", NEW) is None
+    make_unreachable(server, "stopped", monkeypatch)
+    assert build_encoder("hf:owner/tiny").spec.weights == f"owner/tiny at {NEW[:12]}"
+
+
+def test_a_note_that_cannot_be_written_stops_nothing(
+    server: Any, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taken").touch()
+    monkeypatch.setenv("AFFEKT_HOME", str(tmp_path / "taken"))
+    server.add("owner/tiny", repository)
+    build_encoder("hf:owner/tiny")
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------

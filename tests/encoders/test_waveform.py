@@ -13,10 +13,11 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from affekt.encoders import build_encoder
+from affekt.encoders import build_encoder, waveform
 from affekt.encoders.published import WAVEFORM
 from affekt.encoders.waveform import FAMILIES, NANO, WaveformEncoder
 from affekt.errors import EncoderError, WeightsError
+from affekt.registry import ENCODERS
 
 Make = Callable[..., Any]
 
@@ -395,6 +396,16 @@ def test_hub_names_and_weights_exclude_each_other(saved: Path) -> None:
         build_encoder(f"hf:{saved}", "/other")
 
 
+def test_a_twin_needs_no_weights(saved: Path) -> None:
+    expected = build_encoder(f"hf:{saved}", "random").settings()["weights"]
+    assert build_encoder(f"hf:{saved}/model.safetensors", "random").settings()["weights"] == expected
+    (saved / "model.safetensors").unlink()
+    assert build_encoder(f"hf:{saved}", "random").settings()["weights"] == expected
+    (saved / "config.json").unlink()
+    with pytest.raises(WeightsError, match=r"no usable config\.json"):
+        build_encoder(f"hf:{saved}", "random")
+
+
 def test_the_untrained_twin_of_a_folder(saved: Path, make_tiny: Make) -> None:
     twin, other = (build_encoder(f"hf:{saved}", "random", seed) for seed in (0, 1))
     assert twin.spec.weights == "random weights (seed 0)"
@@ -405,8 +416,24 @@ def test_the_untrained_twin_of_a_folder(saved: Path, make_tiny: Make) -> None:
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "one-word", "a/b/c", "~/nowhere", ""])
 def test_no_such_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(EncoderError, match=r"no such folder|unknown encoder"):
+    with pytest.raises(EncoderError, match=r"no such folder|the argument is missing"):
         build_encoder(f"hf:{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("hf:~nosuchuser/x", "pretrained"),
+        ("hf:~nosuchuser/x", "random"),
+        ("precomputed:~nosuchuser/x.csv", "pretrained"),
+        ("wav2vec2-base", "~nosuchuser/x"),
+        ("mambavision-nano", "~nosuchuser/x"),
+        ("musicnn", "~nosuchuser/x.whl"),
+    ],
+)
+def test_the_home_of_nobody(name: str, weights: str) -> None:
+    with pytest.raises(EncoderError, match=r'^"~nosuchuser/x.*": "~nosuchuser" stands for no folder .*Write the path'):
+        build_encoder(name, weights)
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
@@ -424,8 +451,55 @@ def test_nano_has_the_step_that_it_says() -> None:
 
 
 def test_published_names_are_whole_repositories() -> None:
-    for repository, licence in WAVEFORM.values():
-        assert repository.count("/") == 1 and licence
+    for model in WAVEFORM.values():
+        assert model.repository.count("/") == 1 and model.licence and model.family in FAMILIES
+
+
+#: `do_normalize` in the repositories' preprocessor_config.json; all say 16 kHz.
+NORMALISED = {
+    **dict.fromkeys(("wav2vec2-base", "wav2vec2-large", "hubert-base", "data2vec-audio-base"), True),
+    "wavlm-base-plus": False,
+}
+
+
+@pytest.mark.parametrize("name", WAVEFORM)
+def test_a_twin_hears_as_its_model_does(name: str, make_tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+
+    def tiny(config: Any, seed: int) -> Any:
+        built.append((config, seed))
+        return make_tiny(config.model_type)
+
+    monkeypatch.setattr(waveform, "random_model", tiny)
+    encoder = build_encoder(name, "random", seed=3)
+    assert encoder.settings()["normalise"] is NORMALISED[name]
+    assert encoder.spec.sample_rate_hz == 16_000
+    ((config, seed),) = built
+    assert (config.hidden_size, config.num_hidden_layers) == ((1024, 24) if "large" in name else (768, 12))
+    assert seed == 3
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "random", "/a/folder"])
+def test_a_name_that_the_registry_alone_knows(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = {**ENCODERS._entries, "xls-r": "affekt.encoders.waveform:published"}
+    monkeypatch.setattr(ENCODERS, "_entries", entries)
+    with pytest.raises(EncoderError, match=r'"xls-r": registered .* Known are wav2vec2-base, .* Add a line there'):
+        build_encoder("xls-r", weights)
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "wavlm", "data2vec-audio"])
+def test_an_adapter_is_refused_and_can_be_left_out(
+    family: str, make_tiny: Make, tmp_path: Path, clips: np.ndarray
+) -> None:
+    make_tiny(family, add_adapter=True, num_adapter_layers=1).save_pretrained(tmp_path)
+    for weights in ("pretrained", "random"):
+        with pytest.raises(EncoderError, match=r"add_adapter = true.* set add_adapter to false .* use hf:<folder>"):
+            build_encoder(f"hf:{tmp_path}", weights)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "add_adapter": False}))
+    encoder: Any = build_encoder(f"hf:{tmp_path}")
+    assert not [name for name, _ in encoder.model.named_parameters() if "adapter" in name]
+    assert np.isfinite(encoder.activations(clips, encoder.cut("all"))).all()
 
 
 def test_another_configuration_of_the_same_weights_is_another_key(tmp_path: Path) -> None:

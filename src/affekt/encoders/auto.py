@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from affekt.encoders import audio_spectrogram, vision, waveform
-from affekt.encoders.hub import find_checkpoint
+from affekt.encoders.hub import find_checkpoint, find_configuration
 from affekt.encoders.pretrained import Pretrained, open_pretrained
 from affekt.encoders.staged import StagedEncoder
 from affekt.errors import EncoderError
@@ -42,7 +42,7 @@ def from_hub(name: str, weights: str, seed: int) -> StagedEncoder:
     """
     if weights not in ("pretrained", "random"):
         raise EncoderError(f'{name}: names its weights itself; with `weights: {weights}` write "hf:{weights}" instead.')
-    checkpoint = find_checkpoint(name.removeprefix("hf:"))
-    drawn = seed if weights == "random" else None
-    source = open_pretrained(name, checkpoint, FAMILIES, "see the repository", drawn)
+    drawn = weights == "random"
+    checkpoint = (find_configuration if drawn else find_checkpoint)(name.removeprefix("hf:"))
+    source = open_pretrained(name, checkpoint, FAMILIES, "see the repository", seed if drawn else None)
     return FAMILIES[source.config.model_type](source)

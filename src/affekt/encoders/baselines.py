@@ -19,6 +19,7 @@ import numpy as np
 from affekt.data.base import Song
 from affekt.digest import digest
 from affekt.encoders.base import Cut, Encoder, EncoderSpec, LookupEncoder
+from affekt.encoders.places import user_path
 from affekt.errors import EncoderError, problems
 
 #: Enough for timbre up to 11 kHz and cheap to analyse.
@@ -45,7 +46,7 @@ def handcrafted(name: str, weights: str, seed: int) -> HandcraftedEncoder:
 def precomputed(name: str, weights: str, seed: int) -> PrecomputedEncoder:
     """Embeddings from a table or a folder of tables: "precomputed:<csv or folder>"."""
     del weights, seed
-    return PrecomputedEncoder(name, read_embeddings(Path(name.removeprefix("precomputed:")).expanduser()))
+    return PrecomputedEncoder(name, read_embeddings(user_path(name.removeprefix("precomputed:"))))
 
 
 class MeanEncoder(LookupEncoder):

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from affekt.digest import digest
-from affekt.encoders.base import RANDOM_WEIGHTS, Cut, EncoderSpec
-from affekt.encoders.hub import Checkpoint
+from affekt.encoders.base import Cut, EncoderSpec
+from affekt.encoders.drawn import random_source, seeded
+from affekt.encoders.hub import Checkpoint, Configuration
 from affekt.encoders.staged import StagedEncoder
 from affekt.encoders.stages import Stage
 from affekt.errors import ConfigError, EncoderError, MissingExtraError, WeightsError, problems
@@ -37,14 +36,14 @@ class Pretrained:
 
     Attributes:
         name: of the encoder, for reports and messages.
-        checkpoint: where the files lie.
+        checkpoint: where the files lie; the configuration alone is enough where weights are drawn.
         config: config.json as transformers reads it.
         published_licence: of the weights in the checkpoint.
         seed: for the untrained twin, whose weights are drawn; None for the weights in the checkpoint.
     """
 
     name: str
-    checkpoint: Checkpoint
+    checkpoint: Configuration
     config: Any
     published_licence: str
     seed: int | None = None
@@ -83,6 +82,8 @@ class Pretrained:
         return self._load(architecture or transformers_for(self.name).AutoModel, config, renamed, **options)
 
     def _load(self, architecture: Any, config: Any, renamed: dict[str, str] | None, **options: Any) -> Any:
+        if not isinstance(self.checkpoint, Checkpoint):
+            raise WeightsError(f"{self.name}: only the configuration was fetched, which is enough for random weights.")
         path = self.checkpoint.weights_path
         try:
             with seeded(0):  # what a file may lack (`NOT_NEEDED`) is drawn, and must not differ from run to run
@@ -224,7 +225,7 @@ class PretrainedEncoder(StagedEncoder):
 
 
 def open_pretrained(
-    name: str, checkpoint: Checkpoint, families: Collection[str], licence: str, seed: int | None = None
+    name: str, checkpoint: Configuration, families: Collection[str], licence: str, seed: int | None = None
 ) -> Pretrained:
     """Read a checkpoint's configuration.
 
@@ -257,23 +258,10 @@ def random_model(config: Any, seed: int, architecture: Any = None, **options: An
         return build(config, **options).float()
 
 
-def random_source(seed: int) -> str:
-    """Drawn weights, in words."""
-    return f"{RANDOM_WEIGHTS} (seed {seed})"
-
-
 def config_digest(config: Any) -> str:
     """Hash of a model's configuration: the same weights compute other numbers with another number of heads, say."""
     told = {key: value for key, value in config.to_dict().items() if not key.startswith("_")}
     return digest({key: value for key, value in told.items() if key not in NOT_ARCHITECTURE})
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Torch's random numbers on the CPU start from `seed` within, and go on as if nothing had been after."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
 
 
 def first_line(error: Exception) -> str:

@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from affekt.audio.spectrogram import LogMel, SpecAugment
 from affekt.digest import digest
-from affekt.encoders.base import RANDOM_WEIGHTS, Cut, EncoderSpec
+from affekt.encoders.base import Cut, EncoderSpec
+from affekt.encoders.drawn import random_source
 from affekt.encoders.hub import find_checkpoint
 from affekt.encoders.mambavision import VARIANTS, MambaVision, build, load_checkpoint
+from affekt.encoders.places import user_path
 from affekt.encoders.published import MAMBAVISION, MAMBAVISION_LICENCE
 from affekt.encoders.staged import StagedEncoder
 from affekt.encoders.stages import Stage
@@ -36,12 +38,13 @@ def mambavision(name: str, weights: str, seed: int) -> SpectrogramEncoder:
     variant = name.removeprefix("mambavision-")
     model = build(replace(VARIANTS[variant], num_classes=0), seed=seed)
     if weights == "random" or (weights == "pretrained" and name not in MAMBAVISION):
-        return SpectrogramEncoder(name, model, f"{RANDOM_WEIGHTS} (seed {seed})", "none")
-    if weights != "pretrained" and Path(weights).expanduser().is_file():
-        load_checkpoint(model, Path(weights).expanduser())
+        return SpectrogramEncoder(name, model, random_source(seed), "none")
+    if weights != "pretrained" and user_path(weights).is_file():
+        load_checkpoint(model, user_path(weights))
         return SpectrogramEncoder(name, model, f"file {Path(weights).name}", "as given")
     repository, *old_files = MAMBAVISION.get(name, ("",))
-    checkpoint = find_checkpoint(repository if weights == "pretrained" else weights, ("model.safetensors", *old_files))
+    place = repository if weights == "pretrained" else weights
+    checkpoint = find_checkpoint(place, ("model.safetensors", *old_files), config_files=())
     load_checkpoint(model, checkpoint.weights_path)
     if weights != "pretrained":
         return SpectrogramEncoder(name, model, checkpoint.source, "as given")
