@@ -8,6 +8,7 @@ import json
 import os
 import struct
 import sys
+import tempfile
 import threading
 import venv
 import zipfile
@@ -442,6 +443,33 @@ def test_the_random_twin_needs_no_download(index: Index) -> None:
     encoder = build_encoder("musicnn", "random", seed=3)
     assert encoder.spec.weights == "random weights (seed 3)" and encoder.spec.licence == "none"
     assert index.requests == []
+
+
+@pytest.mark.usefixtures("as_published", "index")
+def test_no_room_for_temporary_files(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, affekt_home: Path
+) -> None:
+    """The message names the folder that is full, and not the cache."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    for source in ("pretrained", str(wheel)):
+        with pytest.raises(StorageError, match=r"No temporary folder can be made .*gone.* set TMPDIR") as caught:
+            build_encoder("musicnn", source)
+        assert str(affekt_home) not in str(caught.value)
+
+
+def test_a_disk_that_fills_while_pip_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 'ERROR: [Errno 28] No space left on device' >&2\nexit 1\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(StorageError, match=rf"{tmp_path}: the wheel .* cannot be written \(No space left on device\)"):
+        weights.fetch_wheel(tmp_path)
+
+
+def test_pip_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
+    with pytest.raises(WeightsError, match=r"pip cannot be started: .*gone"):
+        weights.fetch_wheel(tmp_path)
 
 
 # ---- files that the user names ---------------------------------------------------------------------------------------

