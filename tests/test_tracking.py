@@ -369,6 +369,10 @@ def test_a_comparison_that_is_logged_again_takes_its_own_place(
     experiment = client.get_experiment_by_name("tracked")
     assert len(client.search_runs([experiment.experiment_id])) == 6, "another run folder is another comparison"
 
+    client.delete_experiment(experiment.experiment_id)
+    tracked(["mlflow"], results, tmp_path / "elsewhere")
+    assert client.get_experiment_by_name("tracked").lifecycle_stage == "active", "out of the trash again"
+
 
 @pytest.mark.slow
 def test_the_users_own_store_is_where_it_goes(

@@ -21,14 +21,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _PUBLIC = {
     "AffektError": "affekt.errors",
+    "ClipPlan": "affekt.audio.clips",
     "Dataset": "affekt.data.base",
     "Results": "affekt.evaluation.results",
     "Song": "affekt.data.base",
     "build_encoder": "affekt.encoders",
     "compare": "affekt.experiment",
+    "decode": "affekt.audio.decode",
     "load_dataset": "affekt.data",
     "load_experiment": "affekt.config",
     "run_experiment": "affekt.experiment",
+    "write_all": "affekt.report",
     "write_report": "affekt.report",
 }
 

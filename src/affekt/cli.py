@@ -29,6 +29,9 @@ StoreOption = Annotated[
     Path | None, typer.Option("--store", help="Folder of stored activations; the user's cache by default.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+ExcerptsOption = Annotated[
+    bool, typer.Option(help="Put a few seconds of the hardest songs into the report, to be played there.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -55,9 +58,7 @@ def compare(
         bool, typer.Option("--tensorboard", help="Write curves and scores for TensorBoard.")
     ] = False,
     mlflow: Annotated[bool, typer.Option("--mlflow", help="Record the run in MLflow's store.")] = False,
-    excerpts: Annotated[
-        bool, typer.Option(help="Put a few seconds of the hardest songs into the report, to be played there.")
-    ] = True,
+    excerpts: ExcerptsOption = True,
     quiet: QuietOption = False,
 ) -> None:
     """Compare encoders as an experiment file says; ends with a table and a report.
@@ -70,7 +71,7 @@ def compare(
     from affekt.features.store import Store
     from affekt.progress import console
     from affekt.record import remarks
-    from affekt.report import write_all, write_excerpts
+    from affekt.report import drop_excerpts, write_all, write_excerpts
     from affekt.tracking import open_trackers
 
     settings = load_experiment(experiment, overrides or [])
@@ -83,7 +84,9 @@ def compare(
         scores = score(results)
         if excerpts:
             write_excerpts(scores, {song.id: song.audio_path for song in dataset.songs if song.audio_path}, folder)
-        written = write_all(scores, folder, quiet=quiet)
+        else:
+            drop_excerpts(folder)
+        written = write_all(scores, folder, quiet=quiet, excerpts=excerpts)
         trackers.finish(scores)
     except KeyboardInterrupt:
         console().print("Stopped. What is finished is kept; the same command goes on from there.")
@@ -104,8 +107,13 @@ def compare(
 def report(
     runs: Annotated[list[Path], typer.Argument(help="A run folder or a results.json; two of them to compare runs.")],
     out: Annotated[
-        Path | None, typer.Option(help="A folder, or an .html file for the page alone; the run folder by default.")
+        Path | None,
+        typer.Option(
+            help="A folder, or an .html file for the page alone; by default the run folder, and for two runs a new "
+            "folder beside the first."
+        ),
     ] = None,
+    excerpts: ExcerptsOption = True,
     quiet: QuietOption = False,
 ) -> None:
     """Rebuild report, tables and figures from results.json alone; needs neither torch nor the data.
@@ -119,10 +127,10 @@ def report(
 
     results, folder = open_runs(runs)
     scores = score(results)
-    if out is not None and out.suffix == ".html":
-        target = write_report(scores, out, run=folder)
+    if out is not None and out.suffix.lower() == ".html":
+        target = write_report(scores, out, run=folder, excerpts=excerpts)
     else:
-        target = write_all(scores, out or folder, quiet=quiet, run=folder)[0]
+        target = write_all(scores, out or folder, quiet=quiet, run=folder, excerpts=excerpts)[0]
     _print_scores(scores)
     console().print(f"Report: {target}", soft_wrap=True)
 

@@ -38,7 +38,8 @@ from affekt.report.words import caveats
 History = Sequence[Mapping[str, Any]]
 Value = TypeVar("Value")
 
-#: What MLflow keeps of a run folder: everything a reader needs, but neither audio nor weights.
+#: What MLflow keeps of a run folder: everything a reader needs, no weights, and no audio but
+#: the excerpts within the report.
 ARTIFACTS = (
     *("report.html", "results.json", "run.json", "split.json"),
     *("results.csv", "table.tex", "summary.md", "figures"),
@@ -425,7 +426,11 @@ def _portions(values: Sequence[Value], size: int) -> Iterator[Sequence[Value]]:
 def _experiment(client: Any, name: str) -> str:
     """Id of MLflow's experiment of this name, made where there is none."""
     found = client.get_experiment_by_name(name)
-    return str(found.experiment_id if found else client.create_experiment(name))
+    if found is None:
+        return str(client.create_experiment(name))
+    if found.lifecycle_stage == "deleted":  # its name stays taken until it leaves the trash
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
 
 
 def _forget(client: Any, run_ids: Sequence[str]) -> None:

@@ -162,7 +162,6 @@ def _cost(label: str, number: int) -> dict[str, Any]:
         "n_parameters": 0 if label == "mean" else 94_000_000 // (number + 1),
         "extraction_s_per_song": None if label == "mean" else 0.4 * (number + 1),
         "prediction_s_per_song": 0.0001,
-        "peak_memory_mb": None,
         "n_extracted": 30,
         "n_reused": 10,
         "training_s": 12.5 * (number + 1),

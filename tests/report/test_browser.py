@@ -233,8 +233,11 @@ def test_printed_pages_hold_every_picture_and_no_navigation(seen):
     seen.see(width_px=SHEET_PX, media="print")
     seen.ask("window.dispatchEvent(new Event('beforeprint'))")
     seen.until(ALL_DRAWN)
-    for hidden in ("nav", "button.play", "summary"):
+    for hidden in ("nav", "button.play", "figure summary"):
         assert not seen.page.locator(hidden).first.is_visible()
+    unfolded = seen.page.locator("details:not(figure details)")
+    assert unfolded.count() > 0
+    assert all(one.is_visible() for one in (*unfolded.locator("summary").all(), *unfolded.locator("table").all()))
     rights = "plots.map((plot) => plot.querySelector('svg').getBoundingClientRect().right)"
     seen.until(f"Math.max(...{rights}) <= {SHEET_PX}")
     assert seen.ask("getComputedStyle(document.querySelector('figure')).breakInside") == "avoid"

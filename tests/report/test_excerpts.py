@@ -6,7 +6,7 @@ import pytest
 import soundfile as sf
 
 from affekt.errors import StorageError
-from affekt.report import excerpts, write_excerpts
+from affekt.report import drop_excerpts, excerpts, write_excerpts, write_report
 from affekt.report.failing import worst_songs
 from affekt.report.view import View
 
@@ -88,6 +88,18 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(view, tmp_path):
     (first,) = hardest(view, 1)
     with pytest.raises(StorageError):
         write_excerpts(view.scores, {first: song(tmp_path / "x.wav", 1)}, tmp_path)
+
+
+def test_they_are_left_out_and_deleted_on_demand(view, tmp_path):
+    path = song(tmp_path / "x.wav", 1)
+    write_excerpts(view.scores, dict.fromkeys(view.scores.song_ids, path), tmp_path)
+    kept = tmp_path / "excerpts" / "notes.txt"
+    kept.write_text("somebody else's")
+    pages = [write_report(view.scores, tmp_path / "page.html", excerpts=on).read_text() for on in (True, False)]
+    assert ["data:audio" in page for page in pages] == [True, False]
+    drop_excerpts(tmp_path)
+    assert list((tmp_path / "excerpts").iterdir()) == [kept]
+    drop_excerpts(tmp_path / "none")
 
 
 def test_found_excerpts_are_whole_and_stay_within_the_bound(tmp_path, monkeypatch):

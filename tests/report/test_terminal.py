@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from affekt.evaluation.join import join
 from affekt.evaluation.scores import score
 from affekt.report.terminal import print_table
 
@@ -65,6 +66,13 @@ def test_a_pipe_gets_tab_separated_full_numbers(comparison):
 def test_labels_with_markup_are_printed_as_they_are(comparison):
     text = printed(comparison(noise={"[red]evil[/red]": 0.5, "plain": 0.6}))
     assert "[red]evil[/red]" in text.replace("\n", "")
+
+
+def test_two_runs_are_told_apart_and_none_of_their_encoders_is_called_the_best(comparison):
+    runs = join(comparison(noise={"a": 0.4, "b": 0.5}), comparison(noise={"a": 2.5, "b": 0.5}), ("raw", "corrected"))
+    text = " ".join(printed(runs, styled=True).split())
+    assert "Better in raw: a." in text and "has the highest" not in text
+    assert "\x1b[1ma (raw)" not in text
 
 
 def test_undefined_numbers_are_dashes(comparison):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from affekt.errors import DataError
+from affekt.errors import DataError, problems
 from affekt.files import write_json
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Results:
         predictions: every song once for each encoder, seed and target.
         history: one mapping for each encoder, seed, fold and epoch: train_mse, validation_mse, train_loss,
             validation_loss, lr, and `best` for the epoch that was kept. MSE in units of the standardised label.
-        cost: per encoder: n_parameters, extraction_s_per_song, prediction_s_per_song, peak_memory_mb, n_extracted,
+        cost: per encoder: n_parameters, extraction_s_per_song, prediction_s_per_song, n_extracted,
             n_reused, training_s.
         fits: one mapping for each encoder, seed and fold: n_train, n_validation, n_test, training_s, and `chosen`: what
             validation songs decided, such as the epoch, ridge's strengths, or the settings of a search.
@@ -159,6 +159,46 @@ class Results:
             raise DataError(f"{path}: not a results file of schema {SCHEMA}. Run `affekt compare` again.")
         try:
             value["predictions"] = [Prediction(**row) for row in value["predictions"]]
-            return cls(**value)
+            found = cls(**value)
         except (KeyError, TypeError) as error:
             raise DataError(f"{path}: a results file with missing or unknown parts ({error}).") from None
+        mistakes = _mistakes(found)
+        if mistakes:
+            raise DataError(problems(str(path), [*mistakes, "Run `affekt compare` again."]))
+        return found
+
+
+#: What each row of a part must have for a report to be made of it.
+_ROWS = {
+    "encoders": ("label",),
+    "songs": ("id",),
+    "history": ("encoder", "seed", "fold", "epoch"),
+    "cost": ("encoder",),
+    "skipped": ("song_id", "reason"),
+    "fits": ("encoder",),
+}
+
+
+def _mistakes(results: Results) -> list[str]:
+    """Parts of a file that somebody has changed by hand, one line each."""
+    found = [f"{name}: not a mapping." for name in ("dataset", "run") if not isinstance(getattr(results, name), dict)]
+    if not isinstance(results.targets, list) or not all(isinstance(target, str) for target in results.targets):
+        found.append("targets: not a list of names.")
+    for name, keys in _ROWS.items():
+        rows = getattr(results, name)
+        rows = rows if isinstance(rows, list) else [None]
+        bad = [row for row in rows if not isinstance(row, dict) or any(row.get(key) is None for key in keys)]
+        if bad:
+            found.append(f"{name}: {len(bad)} row(s) without {' or '.join(keys)}.")
+    odd = [p for p in results.predictions if not (_whole(p.seed) and _whole(p.fold) and _number(p.y_true, p.y_pred))]
+    if odd:
+        found.append(f"predictions: {len(odd)} row(s) whose seed, fold, y_true or y_pred is not a number.")
+    return found
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int)
+
+
+def _number(*values: object) -> bool:
+    return all(value is None or isinstance(value, int | float) for value in values)  # None is told where it is scored

@@ -74,6 +74,13 @@ def write_excerpts(results: Results | Scores, audio_paths: Mapping[str, Path], f
     return written
 
 
+def drop_excerpts(folder: Path) -> None:
+    """Delete the excerpts that an earlier report of this run folder left, and nothing else."""
+    for path in (folder / FOLDER_NAME).glob("*"):
+        if path.suffix in _TYPES and path.is_file():
+            path.unlink()
+
+
 def find_excerpts(folder: Path, song_ids: list[str]) -> dict[str, Excerpt]:
     """Excerpts that lie in a run folder, by song id, until their bytes reach the bound.
 

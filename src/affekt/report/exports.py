@@ -43,6 +43,7 @@ def write_all(
     tell: Callable[[str], None] | None = None,
     quiet: bool = False,
     run: Path | None = None,
+    excerpts: bool = True,
 ) -> list[Path]:
     """Write the report and everything beside it.
 
@@ -53,6 +54,7 @@ def write_all(
         quiet: no progress bar.
         run: the run folder, where excerpts of songs lie in `excerpts/`; by default the folder of the results, and
             `folder` where they come from memory.
+        excerpts: False embeds no sound, whatever lies there.
 
     Returns:
         The files written, `report.html` first.
@@ -64,7 +66,7 @@ def write_all(
     folder = Path(folder)
     view = View(scored(results))
     of = joined if joined.is_joined(view) else page
-    data = html.report_data(view, run or run_folder(results) or folder)
+    data = html.report_data(view, run or run_folder(results) or folder if excerpts else None)
     texts = {
         "report.html": html.render(view, data),
         "results.csv": results_csv(view),

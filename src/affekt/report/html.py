@@ -25,7 +25,7 @@ from affekt.report.words import SYNTHETIC
 _PAGE, _JOINED_PAGE = "report.html.j2", "joined.html.j2"
 
 
-def write_report(results: Source, out_path: Path, run: Path | None = None) -> Path:
+def write_report(results: Source, out_path: Path, run: Path | None = None, excerpts: bool = True) -> Path:
     """Write the report of a comparison as one HTML file.
 
     Args:
@@ -34,6 +34,7 @@ def write_report(results: Source, out_path: Path, run: Path | None = None) -> Pa
         out_path: the file to write.
         run: the run folder, where excerpts of songs lie in `excerpts/`; by default the folder of the results, and of
             `out_path` where they come from memory.
+        excerpts: False embeds no sound, whatever lies there.
 
     Returns:
         `out_path`.
@@ -44,7 +45,8 @@ def write_report(results: Source, out_path: Path, run: Path | None = None) -> Pa
     """
     out_path = Path(out_path)
     view = View(scored(results))
-    write_text(out_path, render(view, report_data(view, run or run_folder(results) or out_path.parent)))
+    sounds = run or run_folder(results) or out_path.parent if excerpts else None
+    write_text(out_path, render(view, report_data(view, sounds)))
     return out_path
 
 
@@ -53,7 +55,7 @@ def report_data(view: View, folder: Path | None = None) -> dict[str, Any]:
 
     Args:
         view: the comparison, or two runs that were joined.
-        folder: the run folder, for excerpts.
+        folder: the run folder, for excerpts; None for a page without sound.
     """
     if joined.is_joined(view):
         return joined.page_data(view)

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from affekt.evaluation.statistics import verdict_words
-from affekt.evaluation.words import capitalised, listed, with_interval, with_sign
+import numpy as np
+
+from affekt.evaluation.statistics import LEVEL, verdict_words
+from affekt.evaluation.words import capitalised, doubt, listed, with_interval, with_sign
 from affekt.report import provenance, tables, words
 from affekt.report.figures import Picture
 from affekt.report.figures.ladder import Difference, differences, ladder, shared_limits
@@ -142,11 +144,13 @@ def _verdict(view: View, target: str) -> Verdict:
         if not view.scores.is_reference(pair.first)
     }
     sentences = [_sentence(view, pair, row, target) for pair, row in found.items()]
-    better = [pair.name for pair, row in found.items() if row.verdict == "better"]
-    worse = [pair.name for pair, row in found.items() if row.verdict == "worse"]
+    better = [pair for pair, row in found.items() if row.verdict == "better"]
+    worse = [pair for pair, row in found.items() if row.verdict == "worse"]
+    doubtful = [pair.name for pair in (*better, *worse) if _between(view, pair, target)["p_folds"] > LEVEL]
     claims = [
-        *([f"Better in {first}: {listed(better)}."] if better else []),
-        *([f"Better in {second}: {listed(worse)}."] if worse else []),
+        *([f"Better in {first}: {listed([pair.name for pair in better])}."] if better else []),
+        *([f"Better in {second}: {listed([pair.name for pair in worse])}."] if worse else []),
+        *([f"Over folds not confirmed: {listed(doubtful)}."] if doubtful else []),
     ]
     if not found:
         claims = ["The two runs have no encoder in common."]
@@ -159,8 +163,13 @@ def _sentence(view: View, pair: Pair, row: Difference, target: str) -> str:
     said = "no difference shown" if row.verdict == "no difference shown" else f"{row.verdict} in {first}"
     return (
         f"{capitalised(pair.name)}: R² {values[0]} in {first}, {values[1]} in {second}; {said} "
-        f"({with_sign(row.value, row.low, row.high)})."
+        f"({with_sign(row.value, row.low, row.high)}){doubt(row.verdict, _between(view, pair, target)['p_folds'])}."
     )
+
+
+def _between(view: View, pair: Pair, target: str) -> dict[str, Any]:
+    """Both tests of an encoder in one run against itself in the other; NaN where there is none."""
+    return {"p_songs": np.nan, "p_folds": np.nan} | view.scores.pair(pair.first, pair.second, target)
 
 
 def _numbers(view: View, target: str) -> dict[str, Any]:
@@ -169,10 +178,20 @@ def _numbers(view: View, target: str) -> dict[str, Any]:
     for pair in pairs(view):
         between = view.scores.difference(pair.first, pair.second, target)
         values = [tables.interval_text(*view.scores.r2(label, target)) for label in pair[1:]]
-        rows.append([pair.name, *values, tables.interval_text(*between, places=3), verdict_words(between[1:])])
+        tests = [tables.decimals(_between(view, pair, target)[name], 4) for name in ("p_songs", "p_folds")]
+        between_text = tables.interval_text(*between, places=3)
+        rows.append([pair.name, *values, between_text, verdict_words(between[1:]), *tests])
     first, second = view.scores.results.run["names"]
-    columns = ["encoder", f"R² in {first}", f"R² in {second}", "difference", f"verdict on {first}"]
-    return tables.table(columns, rows, "lrrrl")
+    columns = [
+        "encoder",
+        f"R² in {first}",
+        f"R² in {second}",
+        "difference",
+        f"verdict on {first}",
+        "p songs",
+        "p folds",
+    ]
+    return tables.table(columns, rows, "lrrrlrr")
 
 
 def _dataset_differences(view: View) -> dict[str, Any]:

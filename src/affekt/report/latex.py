@@ -124,7 +124,7 @@ def _caption(view: View) -> str:
     music = " (synthetic music)" if view.synthetic else ""
     said = (
         f"Emotion regression on {view.about}{music}, {n_songs} songs: R² with its 95 % BCa bootstrap interval over "
-        "songs, grouped by artist, and RMSE in units of the scale."
+        "songs, grouped by artist and widened for few artists, and RMSE in units of the scale."
     )
     return escaped(" ".join([said, *caveats(view)]))
 
@@ -133,7 +133,7 @@ def _row(view: View, label: str) -> list[str]:
     roles = f" ({', '.join(view.roles(label))})" if view.roles(label) else ""
     cells = [escaped(f"{label}{roles}")]
     for target in view.targets:
-        best = next(iter(view.ranking(target)), None)
+        best = view.best(target)
         row = next(row for row in view.rows if row["encoder"] == label and row["target"] == target)
         value, low, high = (row[f"r2{end}"] for end in ("", "_low", "_high"))
         number = rf"\textbf{{{_number(value)}}}" if label == best else _number(value)

@@ -68,13 +68,13 @@ def comparison(view: View) -> dict[str, Any]:
     by_name = {(row["encoder"], row["target"]): row for row in view.rows}
     groups: list[dict[str, Any]] = []
     for target in view.targets:
-        best = next((order.index(label) for label in view.ranking(target)), None)
+        best = view.best(target)
         rows = [_comparison_row(label, by_name[label, target]) for label in order]
-        groups.append({"name": target, "rows": rows, "best": best})
+        groups.append({"name": target, "rows": rows, "best": None if best is None else order.index(best)})
     if len(groups) > 1:
         averages = [view.averaged_row(label) for label in order]
         rows = [_comparison_row(*pair) for pair in zip(order, averages, strict=True)]
-        groups.append({"name": "mean of the targets", "rows": rows, "best": 0})
+        groups.append({"name": "mean of the targets", "rows": rows, "best": None if groups[0]["best"] is None else 0})
     columns = ["encoder", "R²", "R² over mean", "RMSE", "MAE", "Pearson r", "Spearman ρ", "CCC"]
     return {"columns": columns, "align": "lrrrrrrr", "groups": groups}
 
@@ -135,17 +135,16 @@ def costs(view: View) -> dict[str, Any]:
                 duration(cost.get("prediction_s_per_song")),
                 count(view.n_parameters(label)),
                 count(cost.get("n_trainable", view.described[label].get("n_trainable"))),
-                MISSING if cost.get("peak_memory_mb") is None else f"{count(cost['peak_memory_mb'])} MB",
                 duration(cost.get("training_s")),
                 count(cost.get("n_extracted")),
                 count(cost.get("n_reused")),
             ]
         )
     columns = [
-        *("encoder", "per song", "extraction", "prediction", "parameters", "trained", "peak memory", "training in all"),
+        *("encoder", "per song", "extraction", "prediction", "parameters", "trained", "training in all"),
         *("extracted", "reused"),
     ]
-    return table(columns, rows, "l" + "r" * 9)
+    return table(columns, rows, "l" + "r" * 8)
 
 
 def fold_scores(view: View) -> dict[str, Any] | None:

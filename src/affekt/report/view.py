@@ -161,6 +161,11 @@ class View:
         """Encoders by R2, best first; those without a defined R2 are left out."""
         return [label for label in self.scores.ranking(target) if self._seen(label)]
 
+    def best(self, target: str) -> str | None:
+        """The encoder with the highest R2; None for two runs, whose annotations may differ, and where R2 is undefined."""
+        two_runs = self.run is None and "joined" in self.scores.results.run
+        return None if two_runs else next(iter(self.ranking(target)), None)
+
     def title(self, label: str) -> str:
         """What an encoder is called: its label, in its own run where that is what one looks at."""
         return label if self.run is None else self._own(label)

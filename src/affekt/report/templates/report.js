@@ -87,4 +87,7 @@ const watcher = new IntersectionObserver((entries) => {
   for (const entry of entries) if (entry.isIntersecting) { watcher.unobserve(entry.target); draw(entry.target); }
 }, { rootMargin: "800px" });
 plots.forEach((plot) => watcher.observe(plot));
-window.addEventListener("beforeprint", () => plots.forEach(draw));
+// Paper cannot be unfolded: tables of their own are printed open, the numbers behind pictures are not printed.
+const folded = [...document.querySelectorAll("details")].filter((one) => !one.closest("figure") && !one.open);
+window.addEventListener("beforeprint", () => { plots.forEach(draw); for (const one of folded) one.open = true; });
+window.addEventListener("afterprint", () => { for (const one of folded) one.open = false; });
