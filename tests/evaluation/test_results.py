@@ -35,7 +35,7 @@ def test_what_is_written_is_read(saved, tmp_path):
 def test_a_damaged_part_is_named(saved, part, value, told):
     damaged = {**json.loads(saved.read_text()), part: value}
     saved.write_text(json.dumps(damaged))
-    with pytest.raises(DataError, match="results.json") as error:
+    with pytest.raises(DataError, match=r"results\.json") as error:
         Results.load(saved)
     assert told in str(error.value) and "Run `affekt compare` again." in str(error.value)
 

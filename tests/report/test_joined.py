@@ -30,10 +30,14 @@ def test_the_same_encoder_is_compared_across_runs(view):
 
 
 def test_the_other_way_round_and_no_difference(comparison):
-    one, other = comparison(noise={"a": 2.5, "b": 0.5}), comparison(noise={"a": 0.5, "b": 0.5})
-    verdict = joined.verdicts(View(score(join(one, other, ("l", "r")))))[0]
-    assert verdict.claim == "Better in r: a."
-    same = View(score(join(other, comparison(noise={"a": 0.5, "b": 0.5}), ("l", "r"))))
+    one, other = (comparison(noise={"a": noise, "b": 0.5}, n_songs=200) for noise in (1.2, 0.5))
+    view = View(score(join(one, other, ("l", "r"))))
+    assert joined.verdicts(view)[0].claim == "Better in r: a."
+    few = comparison(noise={"a": 2.5, "b": 0.5}), comparison(noise={"a": 0.5, "b": 0.5})
+    verdict = joined.verdicts(View(score(join(*few, ("l", "r")))))[0]
+    assert verdict.claim == "Better in r: a. Over folds not confirmed: a."
+    assert "; the test over folds does not confirm it (p = 0." in verdict.detail
+    same = View(score(join(few[1], comparison(noise={"a": 0.5, "b": 0.5}), ("l", "r"))))
     assert joined.verdicts(same)[0].claim == "No difference shown between the runs."
     apart = View(score(join(comparison(noise={"a": 0.5}), comparison(noise={"b": 0.5}), ("l", "r"))))
     assert joined.verdicts(apart)[0].claim == "The two runs have no encoder in common."

@@ -41,7 +41,6 @@ def verdicts(view: View) -> list[Verdict]:
 
 def caveats(view: View) -> list[str]:
     """What a reader of any number must know; that the music is synthetic comes first."""
-    results = view.scores.results
     untrained = [label for label in view.order if view.untrained(label) and not view.parent(label)]
     return [
         *([f"Synthetic music. {SYNTHETIC}"] if view.synthetic else []),
