@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affekt.config import Experiment, load_experiment, parse_experiment, parse_freeze
+from affekt.config import Experiment, SearchSection, load_experiment, parse_experiment, parse_freeze
 from affekt.errors import ConfigError
 
 EXPERIMENTS = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
@@ -184,6 +186,7 @@ def test_yaml_numbers_with_exponents_are_numbers() -> None:
 
 # --- search, split, layer ------------------------------------------------------------------------------------------
 
+RIDGE_WITH_A_RATE = {"name": "mean", "head": "ridge", "training": {"lr": 1e-3}}
 TRAINED = {"encoders": ["mean", {"name": "wav2vec2-nano", "head": "mlp"}]}
 
 
@@ -196,6 +199,70 @@ def test_a_search_draws_the_same_settings_for_a_seed() -> None:
     whole = search.model_copy(update={"trials": 100}).draw(0)
     assert len(whole) == 6 and all(trial in whole for trial in drawn)
     assert parse_experiment(TRAINED).search.draw(0) == []
+
+
+def test_trials_are_drawn_as_from_the_whole_grid() -> None:
+    """Points are counted and not listed, so that a large grid costs nothing; the draw is the one of the list."""
+    space = {"training.max_lr": [1e-4, 1e-3, 1e-2], "head": ["linear", "mlp"], "loss.variance": [0.0, 0.1, 0.2, 0.5]}
+    grid = [dict(zip(space, point, strict=True)) for point in itertools.product(*space.values())]
+    for trials in (1, 5, 23):
+        drawn = SearchSection(trials=trials, space=space).draw(7)
+        assert drawn == random.Random(7).sample(grid, trials)
+    assert SearchSection(trials=24, space=space).draw(7) == grid
+
+
+def searched(space: dict[str, list[Any]], trials: int = 1000, **settings: Any) -> dict[str, Any]:
+    return {**TRAINED, "search": {"trials": trials, "space": space}, **settings}
+
+
+def test_settings_of_a_trial_must_fit_together() -> None:
+    message = mistakes(searched({"training.lr": [0.1, 1e-4, 0.01], "head": ["linear"]}))
+    assert message.startswith("1 problem in")
+    assert "search.space at training.lr = 0.1, head = linear: training.lr = 0.1 is above max_lr = 0.001." in message
+    assert "2 of 3 trials are refused, for encoders[1]" in message
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        searched({"training.lr": [0.1, 0.01]}, training={"schedule": "constant"}),
+        searched({"training.lr": [0.1], "training.schedule": ["constant"]}),
+        searched({"training.lr": [0.1], "training.max_lr": [0.1, 0.2]}),
+        searched({"training.max_lr": [1e-4]}, encoders=[RIDGE_WITH_A_RATE, "wav2vec2-nano"], head="mlp"),
+    ],
+)
+def test_settings_that_fit_together_are_no_mistake(value: dict[str, Any]) -> None:
+    parse_experiment(value)
+
+
+def test_every_trained_encoder_must_bear_every_trial() -> None:
+    encoders = ["handcrafted", {"name": "wav2vec2-nano", "training": {"lr": 5e-4}}]
+    message = mistakes(searched({"training.max_lr": [1e-2, 1e-4]}, encoders=encoders, head="mlp"))
+    assert message.startswith("1 problem in")
+    assert "training.max_lr = 0.0001: training.lr = 0.0005 is above" in message and "for encoders[1]" in message
+
+
+def test_a_mistake_in_trials_is_told_once_for_encoders_that_share_it_and_not_again_for_one_that_has_it_anyway() -> None:
+    many = ["handcrafted", "wav2vec2-nano", "mambavision-nano"]
+    assert mistakes(searched({"training.lr": [0.1]}, encoders=many, head="mlp")).startswith("1 problem in")
+    wrong = searched({"head": ["linear", "mlp"]}, training={"lr": 0.1})
+    assert mistakes(wrong).splitlines()[1:] == ["  encoders[1]: training.lr = 0.1 is above max_lr = 0.001."]
+
+
+def test_only_trials_that_will_be_run_are_looked_at() -> None:
+    """A grid of 10^12 points, half of them refused, of which one is drawn: the seed decides."""
+    space = {key: [n / 1e6 for n in range(1, 1001)] for key in ("loss.variance", "loss.correlation")}
+    space |= {"training.weight_decay": space["loss.variance"], "training.lr": [1e-5] * 500 + [0.1] * 500}
+    told = set()
+    for seed in range(20):
+        value = searched(space, trials=1, seeds=[seed])
+        rate = SearchSection(**value["search"]).draw(seed)[0]["training.lr"]
+        if rate == 0.1:
+            assert "training.lr = 0.1 is above" in mistakes(value)
+        else:
+            parse_experiment(value)
+        told.add(rate)
+    assert told == {1e-5, 0.1}
 
 
 def test_a_trial_changes_what_it_names_and_nothing_else() -> None:

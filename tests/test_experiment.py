@@ -202,6 +202,38 @@ def test_the_python_interface(song_folder: Path, store: Store, tmp_path: Path) -
         affekt.nothing_of_this_name
 
 
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("my songs", "my-songs"),
+        ("a/b\\c: 100 %\n", "a-b-c--100---"),
+        ("Lieder_für.3", "Lieder_für.3"),
+        ("音楽", "音楽"),
+        ("R²\N{ROMAN NUMERAL FOUR}", "R--"),
+        ("e\N{COMBINING ACUTE ACCENT}", "e\N{COMBINING ACUTE ACCENT}"),
+        ("", "comparison"),
+        (" ", "-"),
+    ],
+)
+def test_a_data_set_of_any_name_names_a_run(
+    song_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, wanted: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    songs = replace(affekt.load_dataset("folder", root=song_folder), name=name)
+    results = affekt.compare(songs, ["mean"], folds=2, quiet=True)
+    assert results.run["name"] == wanted
+    assert results.run["experiment"]["dataset"]["name"] == name
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith(f"{wanted}-")
+
+
+def test_a_name_of_ones_own_stands(song_folder: Path, tmp_path: Path) -> None:
+    songs = replace(affekt.load_dataset("folder", root=song_folder), name="my songs")
+    assert affekt.compare(songs, ["mean"], folds=2, quiet=True, out=tmp_path, name="mine").run["name"] == "mine"
+    with pytest.raises(ConfigError, match="name"):
+        affekt.compare(songs, ["mean"], folds=2, quiet=True, out=tmp_path, name="not mine")
+
+
 def test_a_run_on_the_split_of_another(
     finished: tuple[Results, Path], song_folder: Path, store: Store, tmp_path: Path
 ) -> None:

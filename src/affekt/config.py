@@ -8,7 +8,7 @@ resolved experiment names its run folder.
 
 from __future__ import annotations
 
-import itertools
+import math
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -150,8 +150,16 @@ class SearchSection(Section):
         """
         import random
 
-        grid = [dict(zip(self.space, point, strict=True)) for point in itertools.product(*self.space.values())]
-        return grid if len(grid) <= self.trials else random.Random(seed).sample(grid, self.trials)
+        points = range(math.prod(map(len, self.space.values())))  # by number: a grid may be larger than the memory
+        drawn = points if len(points) <= self.trials else random.Random(seed).sample(points, self.trials)
+        return [self._point(number) for number in drawn]
+
+    def _point(self, number: int) -> dict[str, Any]:
+        """One point of the grid, which is counted as `itertools.product` counts: the last key changes fastest."""
+        indices = {}
+        for key, values in reversed(self.space.items()):
+            number, indices[key] = divmod(number, len(values))
+        return {key: values[indices[key]] for key, values in self.space.items()}
 
 
 #: What a search may vary: nothing that changes what an encoder hears or how long it is trained.
@@ -313,13 +321,9 @@ def _checked(experiment: Experiment, source: str) -> Experiment:
             found.append(
                 f"{where}.factors = {encoder.factors}: another encoder has the same; a design needs them all apart."
             )
-        if encoder.head == "ridge" and encoder.freeze != "all":
-            found.append(f'{where}: head "ridge" is a closed form, but freeze = "{encoder.freeze}" trains layers.')
+        found += [f"{where}: {line}" for line in _section_mistakes(encoder)]
         if encoder.training.validation != experiment.training.validation:
             found.append(f"{where}.training.validation: belongs beside the list; all encoders share one split.")
-        trains_in_cycles = encoder.head != "ridge" and encoder.training.schedule == "cyclic"
-        if trains_in_cycles and encoder.training.lr > encoder.training.max_lr:
-            found.append(f"{where}: training.lr = {encoder.training.lr} is above max_lr = {encoder.training.max_lr}.")
     if len(set(experiment.seeds)) < len(experiment.seeds):
         found.append(f"seeds = {experiment.seeds}: one occurs twice.")
     if min(experiment.seeds) < 0:
@@ -327,6 +331,17 @@ def _checked(experiment: Experiment, source: str) -> Experiment:
     if found:
         raise ConfigError(problems(source, found))
     return experiment
+
+
+def _section_mistakes(encoder: EncoderSection) -> list[str]:
+    """Mistakes between the keys of one encoder: of the file, or of a trial of a search."""
+    found = []
+    if encoder.head == "ridge" and encoder.freeze != "all":
+        found.append(f'head "ridge" is a closed form, but freeze = "{encoder.freeze}" trains layers.')
+    trains_in_cycles = encoder.head != "ridge" and encoder.training.schedule == "cyclic"
+    if trains_in_cycles and encoder.training.lr > encoder.training.max_lr:
+        found.append(f"training.lr = {encoder.training.lr} is above max_lr = {encoder.training.max_lr}.")
+    return found
 
 
 def _misplaced(dataset: DatasetSection) -> list[str]:
@@ -381,7 +396,30 @@ def _search_mistakes(experiment: Experiment) -> list[str]:
                 encoder.tried({key: value})
         except ValidationError as error:
             found.append(f"search.space.{_line(error.errors()[0])}")
-    return found
+    return found or _trial_mistakes(experiment)
+
+
+def _trial_mistakes(experiment: Experiment) -> list[str]:
+    """Settings of a search that are allowed one by one and not together.
+
+    Only the trials that will be run are looked at, a thousand at most: the grid may hold millions of points. What an
+    encoder does wrong without the search is told elsewhere, and what several encoders do alike is told once.
+    """
+    trials = experiment.search.draw(experiment.seeds[0])
+    found: dict[str, str] = {}
+    for index, encoder in enumerate(experiment.encoders):
+        if encoder.head == "ridge":
+            continue
+        own = _section_mistakes(encoder)
+        lines = [[line for line in _section_mistakes(encoder.tried(trial)) if line not in own] for trial in trials]
+        wrong = [number for number, of_trial in enumerate(lines) if of_trial]
+        if wrong:
+            first = wrong[0]
+            point = ", ".join(f"{key} = {value}" for key, value in trials[first].items())
+            mistake = f"search.space at {point}: {' '.join(lines[first])}"
+            hint = f"{len(wrong)} of {len(trials)} trials are refused, for encoders[{index}]; values must fit together."
+            found.setdefault(mistake, f"{mistake} {hint}")
+    return list(found.values())
 
 
 def _override(value: dict[str, Any], override: str) -> None:

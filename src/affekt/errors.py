@@ -19,6 +19,10 @@ class ConfigError(AffektError):
     """The experiment file or an option of a command cannot be used."""
 
 
+class DivergedError(ConfigError):
+    """Training left the range of numbers. A search goes on with its other trials; elsewhere settings must change."""
+
+
 class DataError(AffektError):
     """A data set is missing, incomplete or does not hold what its format promises."""
 

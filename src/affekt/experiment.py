@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import time
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,7 +106,7 @@ def compare(
         encoders: names, or mappings as in the experiment file.
         folds: how many.
         seeds: how many; 0, 1, 2, ...
-        out: the run folder; `runs/<name>-<fingerprint>` by default.
+        out: the run folder; `runs/<name>-<fingerprint>` by default, named after the data set.
         store: where activations lie; the user's cache by default.
         quiet: no progress bars.
         settings: further keys of the experiment file, such as `freeze="last1"` or `head="mlp"`.
@@ -113,12 +114,20 @@ def compare(
     Raises:
         AffektError: as `run_experiment`.
     """
-    value = {"name": dataset.name, "split": {"folds": folds}, "seeds": list(range(seeds)), **settings}
+    value = {"name": _allowed_name(dataset.name), "split": {"folds": folds}, "seeds": list(range(seeds)), **settings}
     experiment = parse_experiment({**value, "encoders": list(encoders)})
     results, folder = run_experiment(experiment, out, store, quiet, dataset)
     results.run["experiment"]["dataset"] = {"name": dataset.name, "root": None, "loaded": "by the calling program"}
     keep(results, folder)
     return results
+
+
+def _allowed_name(name: str) -> str:
+    """A data set's name as the name of an experiment: what is not allowed there becomes "-"."""
+    # By category and not by \w, which Python and the pattern of `Experiment.name` read differently, as for "R²".
+    kinds = {char: unicodedata.category(char) for char in name}
+    kept = {char for char, kind in kinds.items() if kind[0] in "LM" or kind == "Nd" or char in "_.-"}
+    return "".join(char if char in kept else "-" for char in name) or Experiment.model_fields["name"].default
 
 
 def keep(results: Results, folder: Path) -> None:

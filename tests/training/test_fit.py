@@ -27,7 +27,7 @@ from affekt.data.splits import Fold, draw_split
 from affekt.encoders import build_encoder
 from affekt.encoders.base import Cut
 from affekt.encoders.baselines import PrecomputedEncoder
-from affekt.errors import ConfigError, StorageError
+from affekt.errors import ConfigError, DivergedError, StorageError
 from affekt.features import extract as extract_module
 from affekt.features.extract import extract
 from affekt.features.store import Store
@@ -403,8 +403,9 @@ def test_a_folder_that_cannot_be_written(case: Case, tmp_path: Path) -> None:
 
 def test_training_that_diverges_says_so(case: Case, tmp_path: Path) -> None:
     wild = replace(RECIPE, lr=1e30, max_lr=1e38, grad_clip=0.0, schedule="constant")
-    with pytest.raises(ConfigError, match=r"diverged in epoch \d.*training.max_lr"):
+    with pytest.raises(DivergedError, match=r"diverged in epoch \d.*training.max_lr") as caught:
         case.fit(tmp_path, wild)
+    assert isinstance(caught.value, ConfigError), "outside a search it is a mistake in the settings"
 
 
 # Nothing is learnt from those who are scored

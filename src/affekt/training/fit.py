@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from affekt.encoders.base import Cut, Encoder
 from affekt.encoders.layers import layer_weights
-from affekt.errors import ConfigError
+from affekt.errors import ConfigError, DivergedError
 from affekt.files import atomic, storage_errors
 from affekt.training.heads import Standardise, build_head
 from affekt.training.losses import founding_loss
@@ -87,7 +87,7 @@ def fit_suffix(
     Raises:
         KeyboardInterrupt: on Ctrl-C; the last finished epoch is kept in `folder`.
         StorageError: `folder` cannot be written to.
-        ConfigError: the loss left the range of numbers.
+        DivergedError: the loss left the range of numbers.
     """
     start = time.perf_counter()
     with torch.random.fork_rng(devices=[]), _quiet(), storage_errors(folder):
@@ -155,12 +155,12 @@ class Regressor(lightning.LightningModule):
         """Note the epoch's figures: losses, and the learning rate at its end.
 
         Raises:
-            ConfigError: one of them is not finite.
+            DivergedError: one of them is not finite.
         """
         names = ("train_mse", "train_loss", "validation_mse", "validation_loss")
         figures = {name: float(self.trainer.callback_metrics[name]) for name in names}
         if not all(map(math.isfinite, figures.values())):
-            raise ConfigError(
+            raise DivergedError(
                 f"training diverged in epoch {self.current_epoch + 1} (validation loss {figures['validation_loss']}). "
                 f"Lower training.max_lr, which is {self.recipe.max_lr:g}, or training.grad_clip."
             )
