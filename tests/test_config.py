@@ -288,12 +288,28 @@ def test_a_trial_changes_what_it_names_and_nothing_else() -> None:
         ({"split": {"by": "genre"}}, ["split.by", "leave-one-out"]),
         ({"split": {"kind": "file"}}, ["split.path: missing"]),
         ({"split": {"path": "split.json"}}, ["split.path", '"file"']),
+        (
+            {"split": {"kind": "holdout"}, "training": {"validation": 0.2}},
+            ["training.validation = 0.2", '"holdout" names its validation songs itself'],
+        ),
+        ({"split": {"kind": "seed"}, "training": {"validation": 0.05}}, ["training.validation = 0.05", '"seed"']),
+        (
+            {"split": {"kind": "file", "path": "split.json"}, "training": {"validation": 0.2}},
+            ["training.validation = 0.2", '"file"'],
+        ),
     ],
 )
 def test_mistakes_of_searches_splits_and_layers(settings: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(ConfigError) as error:
         parse_experiment({**TRAINED, **settings})
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+@pytest.mark.parametrize("split", [{"kind": "holdout"}, {"kind": "seed"}, {"kind": "file", "path": "split.json"}])
+def test_the_usual_share_of_validation_songs_is_allowed_where_a_split_fixes_it(split: dict[str, Any]) -> None:
+    parse_experiment({**TRAINED, "split": split})
+    parse_experiment({**TRAINED, "split": split, "training": {"validation": 0.1}})
+    assert parse_experiment({**TRAINED, "training": {"validation": 0.2}}).training.validation == 0.2
 
 
 def test_two_encoders_cannot_stand_in_one_cell_of_a_design() -> None:

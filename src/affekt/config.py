@@ -308,7 +308,7 @@ def _merge(base: Mapping[str, Any], own: Any) -> Any:
 
 def _checked(experiment: Experiment, source: str) -> Experiment:
     """Mistakes that lie between keys rather than in one."""
-    found = [*_misplaced(experiment.dataset), *_split_mistakes(experiment.split), *_search_mistakes(experiment)]
+    found = [*_misplaced(experiment.dataset), *_split_mistakes(experiment), *_search_mistakes(experiment)]
     if experiment.dataset.name == "folder" and experiment.dataset.root is None:
         found.append("dataset.root: missing; name the folder that holds metadata.csv.")
     titles = [encoder.title for encoder in experiment.encoders]
@@ -355,8 +355,9 @@ def _misplaced(dataset: DatasetSection) -> list[str]:
     ]
 
 
-def _split_mistakes(split: SplitSection) -> list[str]:
-    """Keys of a kind that are missing, and keys of another kind."""
+def _split_mistakes(experiment: Experiment) -> list[str]:
+    """Keys of a kind that are missing, keys of another kind, and a share of validation songs that a kind ignores."""
+    split = experiment.split
     of = {
         "by": ("leave-one-out", "name the column whose values are left out one at a time, such as genre"),
         "path": ("file", "name the split.json of a run"),
@@ -367,6 +368,12 @@ def _split_mistakes(split: SplitSection) -> list[str]:
             found.append(f"split.{key}: missing; {hint}.")
         if split.kind != kind and getattr(split, key) is not None:
             found.append(f'split.{key}: belongs to kind "{kind}"; this split is "{split.kind}".')
+    share, usual = experiment.training.validation, TrainingSection.model_fields["validation"].default
+    if split.kind in ("holdout", "seed", "file") and share != usual:
+        found.append(
+            f'training.validation = {share}: split.kind = "{split.kind}" names its validation songs itself. Leave the '
+            "key out, or use another kind, such as kfold."
+        )
     return found
 
 

@@ -28,6 +28,17 @@ def make(n_songs: int, n_artists: int | None, seed: int = 0, n_targets: int = 2)
     return Dataset("made", tuple(songs), tuple("abcd"[:n_targets]))
 
 
+def by_artists(*n_songs: int, seed: int = 0) -> Dataset:
+    """So many songs by each artist: `0-0`, `0-1`, ... by the first."""
+    rng = np.random.default_rng(seed)
+    songs = [
+        Song(f"{artist}-{i}", None, tuple(rng.uniform(1, 9, size=2).round(2)), artist=f"artist {artist}")
+        for artist, n in enumerate(n_songs)
+        for i in range(n)
+    ]
+    return Dataset("made", tuple(songs))
+
+
 @st.composite
 def datasets(draw: st.DrawFn) -> Dataset:
     """Wild ones: few or many songs, one giant artist, songs without an artist, quadrants with a single song."""
@@ -156,6 +167,80 @@ def test_the_share_for_validation_is_the_one_asked_for() -> None:
 def test_holdout_is_80_10_10() -> None:
     (fold,) = draw_split(make(200, None), "holdout", 0).folds
     assert [len(fold.train), len(fold.validation), len(fold.test)] == [160, 20, 20]
+
+
+def test_the_largest_artist_is_tested_and_validated_on_in_a_tenth_of_the_seeds() -> None:
+    """Parts are dealt in the order of their largest artist: a fixed one would hold the same artist in every seed."""
+    dataset = by_artists(8, *range(1, 8), *range(1, 8))
+    n_seeds, tested, validated = 50, 0, 0
+    for seed in range(n_seeds):
+        (fold,) = draw_split(dataset, "holdout", seed).folds
+        tested += "0-0" in fold.test
+        validated += "0-0" in fold.validation
+    assert 1 <= tested <= 0.25 * n_seeds
+    assert 1 <= validated <= 0.25 * n_seeds
+
+
+def test_the_largest_artist_validates_in_a_tenth_of_the_folds() -> None:
+    dataset = by_artists(8, *range(1, 8), *range(1, 8), *range(1, 8))
+    folds = [fold for seed in range(15) for fold in draw_split(dataset, "kfold", seed).folds if "0-0" not in fold.test]
+    validated = sum("0-0" in fold.validation for fold in folds)
+    assert len(folds) == 60 and 1 <= validated <= 0.25 * 60
+
+
+def test_a_giant_artist_trains_where_smaller_ones_can_be_tested() -> None:
+    dataset = by_artists(60, *[2] * 20)
+    for seed in range(5):
+        split = draw_split(dataset, "holdout", seed)
+        (fold,) = split.folds
+        assert "0-0" in fold.train
+        assert len(fold.test) == pytest.approx(10, abs=2) and len(fold.validation) == pytest.approx(10, abs=2)
+        assert "Real sizes" not in split.rule
+        for fold in draw_split(dataset, "kfold", seed).folds:
+            assert len(fold.validation) / (len(fold.train) + len(fold.validation)) == pytest.approx(0.1, abs=0.05)
+
+
+def test_a_rule_tells_sizes_far_from_the_wanted_ones() -> None:
+    rule = draw_split(by_artists(60, *[2] * 20), "kfold", 0).rule
+    assert rule.endswith(" to 60 test songs in a fold instead of 20") and "validation songs in a fold" not in rule
+    rule = draw_split(by_artists(30, 30, 30), "kfold", 0, 3).rule
+    assert rule.endswith("seed 0. Real sizes: 30 validation songs in a fold instead of 6")
+    rule = draw_split(by_artists(91, *[1] * 9), "holdout", 0).rule
+    assert "Real sizes: 5 test songs in a fold instead of 10, 4 validation songs" in rule
+    rule = draw_split(by_artists(30, 30, 30), "leave-one-out", 0, by="artist").rule
+    assert rule.endswith("Real sizes: 30 validation songs in a fold instead of 6")
+    assert "Real sizes" not in draw_split(make(200, 60), "kfold", 0).rule
+
+
+def test_a_rule_counts_songs_with_an_artist_where_some_have_none() -> None:
+    dataset = make(40, 20)
+    without = tuple(replace(song, artist=None) if i < 10 else song for i, song in enumerate(dataset.songs))
+    some, none = replace(dataset, songs=without), make(40, None)
+    for kind in ("kfold", "holdout"):
+        assert "grouped by artist, stratified" in draw_split(dataset, kind, 0).rule  # type: ignore[arg-type]
+        assert "grouped by artist (30 of 40 songs have one)" in draw_split(some, kind, 0).rule  # type: ignore[arg-type]
+        assert "grouped by artist (0 of 40 songs have one)" in draw_split(none, kind, 0).rule  # type: ignore[arg-type]
+    assert "grouped by nothing, stratified" in draw_split(none, "kfold", 0, group=None).rule
+    assert "grouped by artist (30 of 40 songs have one)" in draw_split(some, "leave-one-out", 0, by="artist").rule
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.4, 0.45, 0.49])
+def test_an_uncommon_share_for_validation_is_met_and_told(share: float) -> None:
+    split = draw_split(make(300, None), "kfold", 0, 2, validation=share)
+    assert f", {100 * share:g}% of the songs outside a test fold are validation songs" in split.rule
+    for fold in split.folds:
+        assert len(fold.validation) == pytest.approx(150 * share, abs=2)
+
+
+def test_holdout_fixes_its_validation_songs() -> None:
+    dataset = make(100, 30)
+    assert draw_split(dataset, "holdout", 0, validation=0.3) == draw_split(dataset, "holdout", 0)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0, float("nan")])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ConfigError, match=r"training\.validation = .*; allowed: above 0 and below 0\.5"):
+        draw_split(make(40, 20), "kfold", 0, validation=share)
 
 
 def test_the_founding_split() -> None:
@@ -328,6 +413,12 @@ class TestReading:
         path.write_text(json.dumps(split.as_dict()))
         with pytest.raises(LeakageError, match="artist in train and validation"):
             read_split(path, replace(dataset, songs=moved))
+
+    @pytest.mark.parametrize("group", ["artst", ""])
+    def test_a_group_that_is_no_column_cannot_be_checked(self, dataset: Dataset, path: Path, group: str) -> None:
+        with pytest.raises(ConfigError, match=rf"split\.json: group = {group}; no such column\..*Found: artist, genre"):
+            read_split(self.edited(path, group=group), dataset)
+        assert read_split(self.edited(path, group="Artist"), dataset).group == "Artist"
 
     @pytest.mark.parametrize(
         "changes",

@@ -158,10 +158,22 @@ class Dataset:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def valence_arousal_columns(targets: Sequence[str]) -> tuple[int, int] | None:
+    """Where valence and arousal stand among the targets, by name: "valence" or "valence_...", or None."""
+    columns = [_column(targets, name) for name in VALENCE_AROUSAL]
+    return None if None in columns else (columns[0], columns[1])  # type: ignore[return-value]
+
+
 def named(items: Sequence[str], at_most: int = 5) -> str:
     """The first few of `items`, and how many more there are: '2, 3, 4 and 12 more'."""
     shown = ", ".join(str(item) for item in items[:at_most])
     return shown if len(items) <= at_most else f"{shown} and {len(items) - at_most} more"
+
+
+def _column(targets: Sequence[str], name: str) -> int | None:
+    candidates = [i for i, target in enumerate(targets) if target == name or target.startswith(f"{name}_")]
+    exact = [i for i in candidates if targets[i] == name]
+    return next(iter(exact + candidates), None)
 
 
 def _repeated(ids: Iterable[str]) -> list[str]:

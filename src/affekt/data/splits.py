@@ -4,6 +4,9 @@ A split is drawn from song ids, groups, labels and a seed alone, so two runs tha
 songs. Groups (artists) never stand on both sides; folds are stratified on the quadrant as far as groups allow. A song
 without a group is a group of its own. `verify` checks all of this again in every run.
 
+Test and validation songs are drawn among parts of the wanted size. Groups stay whole, so sizes can differ from the
+wanted ones; where they differ much, the split's rule tells the real ones.
+
 Some kinds test the same songs whatever the seed (`Split.fixed_test`): the seed then draws the validation songs alone,
 and scores of several seeds are not scores of several test sets.
 """
@@ -11,7 +14,7 @@ and scores of several seeds are not scores of several test sets.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,16 +22,21 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from affekt.data.base import CREDITS, Dataset, named
-from affekt.data.partition import cut, group_labels, quadrant_labels
+from affekt.data.partition import cut, draw_parts, group_labels, parts_for, quadrant_labels
 from affekt.data.transfer import Plan, leave_one_out, long, official_2013
 from affekt.digest import digest
 from affekt.errors import ConfigError, LeakageError
+from affekt.registry import did_you_mean
 
 Kind = Literal["kfold", "holdout", "seed", "leave-one-out", "official-2013", "long"]
 #: Seed of the founding split, which every run of that split shares.
 FOUNDING_SEED = 42
 #: Share of the songs outside the test fold that choose the epoch, unless asked otherwise.
 VALIDATION = 0.1
+#: Of "holdout": so many parts, of which one each is for test and validation.
+_HOLDOUT_PARTS = 10
+#: Sizes that differ from the wanted ones by more than this share of them, and by more than a song, are told.
+_FAR = 0.25
 _SIDES = ("train", "validation", "test")
 
 
@@ -99,14 +107,14 @@ def draw_split(
         seed: of the draw; "seed" ignores it, kinds with fixed test songs draw only their validation songs from it.
         n_folds: of "kfold".
         group: column whose values must not be shared by two sides, or None.
-        validation: share of the songs outside the test fold that choose the epoch.
+        validation: share of the songs outside the test fold that choose the epoch; "holdout" and "seed" fix it.
         by: of "leave-one-out": genre, part, artist, or any other column of the data set.
 
     Raises:
-        ConfigError: too few songs or groups for the number of folds; no such column; or songs that cannot be divided
-            in this way, with the kinds that the data set does serve.
+        ConfigError: too few songs or groups for the number of folds; no such column; a share that is not above 0 and
+            below 0.5; or songs that cannot be divided in this way, with the kinds that the data set does serve.
     """
-    _check(dataset, kind, group, by)
+    _check(dataset, kind, group, by, validation)
     if kind == "seed":
         return _founding(dataset)
     if kind == "leave-one-out":
@@ -151,7 +159,8 @@ def read_split(path: Path, dataset: Dataset, seed: int = 0) -> Split:
         seed: which one of a run's splits; a file with a single split has the same for every seed.
 
     Raises:
-        ConfigError: the file is missing or no split, holds none for this seed, or names songs that `dataset` lacks.
+        ConfigError: the file is missing or no split, holds none for this seed, or names songs or a group that `dataset`
+            lacks.
         LeakageError: a song or group stands on two sides.
     """
     found = _read_json(path)
@@ -161,6 +170,7 @@ def read_split(path: Path, dataset: Dataset, seed: int = 0) -> Split:
             f"{path}: no split for seed {seed}. Found: {', '.join(found) or 'nothing'}. Take these as `seeds`."
         )
     split = _parsed(path, found if single else found[str(seed)], fixed_test=single)
+    _check_group(dataset, split.group, f"{path}: group")  # a misspelt one would make the check for leaks pass
     missing = sorted({i for fold in split.folds for side in _SIDES for i in getattr(fold, side)} - set(dataset.ids))
     if missing:
         raise ConfigError(
@@ -171,14 +181,21 @@ def read_split(path: Path, dataset: Dataset, seed: int = 0) -> Split:
     return split
 
 
-def _check(dataset: Dataset, kind: str, group: str | None, by: str | None) -> None:
-    columns = list(dict.fromkeys([*CREDITS[:3], *dataset.columns()]))
-    if group is not None and group.casefold() not in [column.casefold() for column in columns]:
-        raise ConfigError(f"{dataset.name}: split.group = {group}; no such column. Found: {', '.join(columns)}.")
+def _check(dataset: Dataset, kind: str, group: str | None, by: str | None, validation: float) -> None:
+    _check_group(dataset, group, f"{dataset.name}: split.group")
     if kind not in get_args(Kind):
         raise ConfigError(f'split.kind = "{kind}"; allowed: {", ".join(get_args(Kind))}.')
     if by is not None and kind != "leave-one-out":
         raise ConfigError(f'split.by = {by}: belongs to kind "leave-one-out"; this split is "{kind}".')
+    if not 0 < validation < 0.5:
+        raise ConfigError(f"training.validation = {validation:g}; allowed: above 0 and below 0.5.")
+
+
+def _check_group(dataset: Dataset, group: str | None, where: str) -> None:
+    columns = list(dict.fromkeys([*CREDITS[:3], *dataset.columns()]))
+    if group is not None and group.casefold() not in [column.casefold() for column in columns]:
+        near = did_you_mean(group, columns)
+        raise ConfigError(f"{where} = {group}; no such column.{near} Found: {', '.join(columns)}.")
 
 
 def _name(kind: str, n_folds: int, group: str | None, validation: float, by: str | None, seed: int) -> str:
@@ -186,27 +203,45 @@ def _name(kind: str, n_folds: int, group: str | None, validation: float, by: str
     size = f"{n_folds}" if kind == "kfold" else ""
     column = f"-by-{'_'.join(by.split()).casefold()}" if by else ""
     grouped = "" if kind == "official-2013" else f"-{group or 'ungrouped'}"
-    share = f"-validation{validation:g}" if validation != VALIDATION else ""
+    share = f"-validation{validation:g}" if validation != VALIDATION and kind != "holdout" else ""
     return f"{kind}{size}{column}{grouped}{share}-seed{seed}"
 
 
 def _drawn(dataset: Dataset, kind: str, seed: int, n_folds: int, group: str | None, validation: float) -> Split:
     """Test songs drawn by the seed: kfold and holdout."""
-    ids, groups, strata = _ids(dataset), group_labels(dataset, group), quadrant_labels(dataset)
-    n_parts = n_folds if kind == "kfold" else 10
+    groups, strata = group_labels(dataset, group), quadrant_labels(dataset)
+    n_parts = n_folds if kind == "kfold" else _HOLDOUT_PARTS
     rng = np.random.default_rng([seed, n_parts])
     parts = cut(strata, groups, n_parts, rng, dataset.name)
     if kind == "holdout":
-        rest = np.setdiff1d(np.arange(len(ids)), np.concatenate(parts[:2]))
-        folds = [_fold(ids, rest, parts[1], parts[0])]
+        folds = [_held_out(dataset, parts, rng)]
+        words = f"holdout, 1 fold(s), 80/10/10, {_grouped(dataset, group)}"
+        sizes = _real_sizes(folds, 1 / n_parts, 1 / (n_parts - 1))
     else:
-        rests = [np.setdiff1d(np.arange(len(ids)), part) for part in parts]
+        rests = [np.setdiff1d(np.arange(len(groups)), part) for part in parts]
         folds = [
             _inner(dataset, strata, groups, part, rest, validation, rng)
             for part, rest in zip(parts, rests, strict=True)
         ]
-    words = f"{kind}, {len(folds)} fold(s), grouped by {group or 'nothing'}, stratified on the quadrant, seed {seed}"
-    return Split(kind, words, group, tuple(folds))
+        words = (
+            f"kfold, {len(folds)} fold(s), {_percent(validation)} of the songs outside a test fold are validation "
+            f"songs, {_grouped(dataset, group)}"
+        )
+        sizes = _real_sizes(folds, 1 / n_parts, validation)
+    return Split(kind, f"{words}, stratified on the quadrant, seed {seed}{sizes}", group, tuple(folds))
+
+
+def _held_out(dataset: Dataset, parts: Sequence[np.ndarray], rng: np.random.Generator) -> Fold:
+    """Test and validation songs out of ten parts, about a tenth of the songs each."""
+    wanted = len(dataset) / len(parts)
+    # Half of the parts stay for the rest: an artist with nearly all songs leaves parts of a single song to join.
+    places = draw_parts(parts, wanted, rng, at_most=len(parts) // 2)
+    others = [part for place, part in enumerate(parts) if place not in places]
+    inner = draw_parts(others, wanted, rng)
+    test = np.concatenate([parts[place] for place in places])
+    validation = np.concatenate([others[place] for place in inner])
+    train = np.setdiff1d(np.arange(len(dataset)), np.concatenate([test, validation]))
+    return _fold(_ids(dataset), train, validation, test)
 
 
 def _planned(
@@ -220,10 +255,50 @@ def _planned(
         for test, rest in zip(plan.tests, plan.rests, strict=True)
     ]
     words = (
-        f"{plan.words}. Test songs are the same for every seed; {validation:.0%} of the others are validation songs, "
-        f"grouped by {inner_group or 'nothing'}, stratified on the quadrant, seed {seed}"
+        f"{plan.words}. Test songs are the same for every seed; {_percent(validation)} of the others are validation "
+        f"songs, {_grouped(dataset, inner_group)}, stratified on the quadrant, seed {seed}"
+        f"{_real_sizes(folds, None, validation)}"
     )
     return Split("", words, group, tuple(folds), fixed_test=True, values=plan.values)
+
+
+def _grouped(dataset: Dataset, group: str | None) -> str:
+    """By what songs are grouped, and how many have a value where some have none: those are groups of their own."""
+    if group is None:
+        return "grouped by nothing"
+    n_with = sum(bool(song.value(group)) for song in dataset.songs)
+    counted = "" if n_with == len(dataset) else f" ({n_with} of {len(dataset)} songs have one)"
+    return f"grouped by {group}{counted}"
+
+
+def _real_sizes(folds: Sequence[Fold], test: float | None, validation: float) -> str:
+    """The real sizes of sides of which one fold's is far from the wanted one, as a sentence; else nothing.
+
+    Args:
+        folds: as drawn.
+        test: wanted share of all songs; None where the data set names the test songs.
+        validation: wanted share of the songs outside the test fold.
+    """
+    outside = [len(fold.train) + len(fold.validation) for fold in folds]
+    sides = [("validation", [len(fold.validation) for fold in folds], [validation * n for n in outside])]
+    if test is not None:
+        totals = [n + len(fold.test) for n, fold in zip(outside, folds, strict=True)]
+        sides.insert(0, ("test", [len(fold.test) for fold in folds], [test * n for n in totals]))
+    words = [
+        f"{_span(found)} {side} songs in a fold instead of {_span(wanted)}"
+        for side, found, wanted in sides
+        if any(abs(n - aim) > max(1, _FAR * aim) for n, aim in zip(found, wanted, strict=True))
+    ]
+    return f". Real sizes: {', '.join(words)}" if words else ""
+
+
+def _span(numbers: Sequence[float]) -> str:
+    low, high = round(min(numbers)), round(max(numbers))
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%"
 
 
 def _founding(dataset: Dataset) -> Split:
@@ -252,14 +327,15 @@ def _inner(
     rng: np.random.Generator,
 ) -> Fold:
     """One fold: the given test songs, and a grouped validation set out of the rest."""
-    n_parts = min(max(2, round(1 / validation)), len(np.unique(groups[rest])))
+    n_parts = min(parts_for(validation), len(np.unique(groups[rest])))
     if n_parts < 2:
         raise ConfigError(
             f"{dataset.name}: {len(rest)} songs of {n_parts} group(s) are left outside a test fold of {len(test)} "
             "songs, too few groups to train on and to keep some for validation. Lower split.folds, leave out another "
             "column, or choose split.group = null."
         )
-    part = rest[cut(strata[rest], groups[rest], n_parts, rng, dataset.name)[0]]
+    parts = cut(strata[rest], groups[rest], n_parts, rng, dataset.name)
+    part = rest[np.concatenate([parts[place] for place in draw_parts(parts, validation * len(rest), rng)])]
     return _fold(_ids(dataset), np.setdiff1d(rest, part), part, test)
 
 

@@ -8,10 +8,9 @@ Quadrants take valence and arousal together and give one number.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
+from affekt.data.base import valence_arousal_columns as valence_arousal_columns
 from affekt.errors import ShapeError
 
 # Russell's circumplex, counter-clockwise from the upper right; valence stands first.
@@ -197,12 +196,6 @@ def quadrant_scores(counts: np.ndarray) -> np.ndarray:
     return np.stack([accuracy, _mean_of_defined(recall), _mean_of_defined(f1)], axis=-1)
 
 
-def valence_arousal_columns(targets: Sequence[str]) -> tuple[int, int] | None:
-    """Where valence and arousal stand among the targets, by name: "valence" or "valence_...", or None."""
-    columns = [_column(targets, name) for name in ("valence", "arousal")]
-    return None if None in columns else (columns[0], columns[1])  # type: ignore[return-value]
-
-
 def validate(*, y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both as float arrays of shape (n_songs, n_targets).
 
@@ -263,9 +256,3 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def _centred(values: np.ndarray) -> np.ndarray:
     # Rounding leaves a constant column a hair off its own mean; it has to be exactly 0 to be seen as constant.
     return np.where(np.ptp(values, axis=0) == 0, 0.0, values - values.mean(axis=0))
-
-
-def _column(targets: Sequence[str], name: str) -> int | None:
-    candidates = [i for i, target in enumerate(targets) if target == name or target.startswith(f"{name}_")]
-    exact = [i for i in candidates if targets[i] == name]
-    return next(iter(exact + candidates), None)
