@@ -30,7 +30,7 @@ def test_the_same_encoder_is_compared_across_runs(view):
 
 
 def test_the_other_way_round_and_no_difference(comparison):
-    one, other = (comparison(noise={"a": noise, "b": 0.5}, n_songs=200) for noise in (1.2, 0.5))
+    one, other = (comparison(noise={"a": noise, "b": 0.5}, n_songs=300, n_folds=10) for noise in (1.2, 0.5))
     view = View(score(join(one, other, ("l", "r"))))
     assert joined.verdicts(view)[0].claim == "Better in r: a."
     few = comparison(noise={"a": 2.5, "b": 0.5}), comparison(noise={"a": 0.5, "b": 0.5})

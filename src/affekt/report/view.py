@@ -162,7 +162,7 @@ class View:
         return [label for label in self.scores.ranking(target) if self._seen(label)]
 
     def best(self, target: str) -> str | None:
-        """The encoder with the highest R2; None where R2 is undefined, and for two runs: their annotations may differ."""
+        """The encoder with the highest R2; None where it is undefined, and for two runs: annotations may differ."""
         two_runs = self.run is None and "joined" in self.scores.results.run
         return None if two_runs else next(iter(self.ranking(target)), None)
 
