@@ -72,8 +72,9 @@ FOOT = """\
 ## Between keys
 
 - `head: ridge` is a closed form and needs `freeze: all`.
-- `training.validation` counts beside the list alone: all encoders share one split.
-- `training.lr` must not exceed `training.max_lr`.
+- `training.validation` counts beside the list alone: all encoders share one split. `split.kind`
+  `holdout`, `seed` and `file` fix it.
+- `training.lr` must not exceed `training.max_lr`, nor may a point of `search.space` that is tried.
 - Two encoders need two names; tell entries with the same name apart with `label`.
 - `seeds` must differ from one another.
 """
