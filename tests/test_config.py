@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from affekt.config import Experiment, SearchSection, load_experiment, parse_experiment, parse_freeze
@@ -172,6 +172,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)  # on a busy machine the time says nothing
 @given(st.dictionaries(st.sampled_from(["encoders", "training", "clips", "freeze", "dataset", "seeds", "x"]), JSON))
 def test_wild_input_is_an_experiment_or_one_clear_error(value: dict[str, Any]) -> None:
     try:
