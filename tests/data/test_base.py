@@ -42,6 +42,15 @@ def test_ids_are_unique():
         dataset(ONE, ONE)
 
 
+def test_annotations_that_cannot_be_used_are_named():
+    odd = [Song("1", None, (5.0, 5.0)), Song("2", None, (5.0,))]
+    with pytest.raises(DataError, match="1 songs do not have one annotation for each of valence, arousal: 2"):
+        Dataset("test", tuple(odd))
+    for targets, std in (((np.nan, 5.0), None), ((np.inf, 5.0), None), ((5.0, 5.0), (np.nan, 1.0))):
+        with pytest.raises(DataError, match="1 songs have an annotation or a standard deviation that is not a finite"):
+            Dataset("test", (Song("1", None, (5.0, 5.0)), Song("2", None, targets, std)))
+
+
 def test_records_are_frozen():
     with pytest.raises(FrozenInstanceError):
         ONE.id = "3"

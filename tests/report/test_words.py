@@ -91,4 +91,15 @@ def test_a_control_run_says_so(viewed):
     view = viewed()
     assert not any("shuffled" in caveat for caveat in caveats(view))
     view.experiment["permute_labels"] = True
-    assert any("the labels were shuffled" in caveat for caveat in caveats(view))
+    (said,) = (caveat for caveat in caveats(view) if "the labels were shuffled" in caveat)
+    assert (
+        "FAILED for wav2vec2-base on valence, mambavision-s on valence, mambavision-s on arousal" in said
+    )  # these encoders hear their labels
+    honest = viewed(noise={"a-closed": 8.0})
+    honest.experiment["permute_labels"] = True
+    assert any(caveat.endswith("R² above 0. Passed.") for caveat in caveats(honest))
+
+
+def test_a_single_test_set_confirms_nothing(viewed):
+    assert any("A single test set" in caveat for caveat in caveats(viewed(n_folds=1)))
+    assert not any("A single test set" in caveat for caveat in caveats(viewed()))

@@ -91,6 +91,18 @@ class Dataset:
     ceiling_interval: tuple[tuple[float, float], ...] | None = None
 
     def __post_init__(self) -> None:
+        odd = [song.id for song in self.songs if len(song.targets) != len(self.target_names)]
+        if odd:
+            raise DataError(
+                f"{self.name}: {len(odd)} songs do not have one annotation for each of {', '.join(self.target_names)}: "
+                f"{named(odd)}"
+            )
+        unknown = [song.id for song in self.songs if not np.isfinite((*song.targets, *(song.target_std or ()))).all()]
+        if unknown:
+            raise DataError(
+                f"{self.name}: {len(unknown)} songs have an annotation or a standard deviation that is not a finite "
+                f"number: {named(unknown)}. Leave them out."
+            )
         repeated = _repeated(song.id for song in self.songs)
         if repeated:
             raise DataError(f"{self.name}: {len(repeated)} song ids occur more than once: {named(repeated)}")

@@ -470,25 +470,31 @@ def _over_seeds(by_seed: Statistic, n_songs: int, seed_axis: int) -> Statistic:
 def _spearman(weights: np.ndarray, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
     """Rho of one seed, (rows, n_songs) -> (rows, n_targets); `y_pred` is NaN where the seed did not test the song."""
     tested = ~np.isnan(y_pred).any(axis=1)
-    counts = weights[:, tested]  # (rows, n_tested)
-    total = counts.sum(axis=1, keepdims=True)
+    # Songs first, so that putting them in order moves whole rows; float32 holds all counts and half ranks exactly.
+    counts = np.ascontiguousarray(weights[:, tested].T, dtype=np.float32)  # (n_tested, rows)
+    centre = (counts.sum(axis=0) + 1) / 2  # the mean rank
     found = []
     for true, pred in zip(y_true[tested].T, y_pred[tested].T, strict=True):
-        one, other = (_weighted_ranks(counts, values) - (total + 1) / 2 for values in (true, pred))  # their mean is 0
-        product, squares = (counts * one * other).sum(axis=1), [(counts * r**2).sum(axis=1) for r in (one, other)]
-        found.append(ratio(product, np.sqrt(squares[0]) * np.sqrt(squares[1])))
+        one, other = (_weighted_ranks(counts, values) - centre for values in (true, pred))
+        weighted = counts * one
+        sums = [np.einsum("ij,ij->j", a, b, dtype=np.float64) for a, b in ((weighted, other), (weighted, one))]
+        np.multiply(counts, other, out=weighted)
+        sums.append(np.einsum("ij,ij->j", weighted, other, dtype=np.float64))
+        found.append(ratio(sums[0], np.sqrt(sums[1]) * np.sqrt(sums[2])))
     return np.clip(np.stack(found, axis=1), -1, 1)
 
 
 def _weighted_ranks(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Ranks of values that occur so often, ties in the middle, (rows, n_songs)."""
+    """Ranks of values that occur so often, ties in the middle, (n_songs, rows)."""
     ascending, tie = np.unique(values, return_inverse=True)
     ends = np.cumsum(np.bincount(tie, minlength=len(ascending)))  # behind the last song of each tie
-    below = np.zeros((len(counts), len(values) + 1))
-    np.cumsum(counts[:, np.argsort(values, kind="stable")], axis=1, out=below[:, 1:])
-    last = below[:, ends]  # (rows, n_ties): songs up to this tie
-    first = below[:, np.concatenate([[0], ends[:-1]])]
-    return ((first + last + 1) / 2)[:, tie]
+    below = np.zeros((len(values) + 1, counts.shape[1]), dtype=counts.dtype)
+    np.cumsum(counts[np.argsort(values, kind="stable")], axis=0, out=below[1:])
+    ranks = below[np.concatenate([[0], ends[:-1]])]  # (n_ties, rows): songs before this tie
+    ranks += below[ends]
+    ranks += 1
+    ranks /= 2
+    return ranks[tie]
 
 
 def _scores_of_means(means: np.ndarray, shift: np.ndarray, smallest: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

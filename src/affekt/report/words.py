@@ -45,15 +45,27 @@ def caveats(view: View) -> list[str]:
     return [
         *([f"Synthetic music. {SYNTHETIC}"] if view.synthetic else []),
         *([f"Not pretrained ({RANDOM_WEIGHTS}): {', '.join(untrained)}."] if untrained else []),
-        *(
-            ["Control run: the labels were shuffled among the songs. No encoder should reach an R² above 0."]
-            if view.experiment.get("permute_labels")
-            else []
-        ),
+        *_control(view),
         *view.scores.notes,
         *_unknown_artists(view),
         *_one_training(view),
+        *_one_test_set(view),
     ]
+
+
+def _control(view: View) -> list[str]:
+    """A control run is judged: with shuffled labels, an R2 shown to be above 0 means that something leaks."""
+    if not view.experiment.get("permute_labels"):
+        return []
+    said = "Control run: the labels were shuffled among the songs, so that no encoder can reach an R² above 0."
+    leaks = [f"{row['encoder']} on {row['target']}" for row in view.rows if row["r2_low"] > 0]
+    return [f"{said} FAILED for {', '.join(leaks)}: something leaks." if leaks else f"{said} Passed."]
+
+
+def _one_test_set(view: View) -> list[str]:
+    """With a single test set there is no test over folds, and so no reservation where one might be due."""
+    n_test_sets = max((len(view.scores.r2_of_test_sets[label]) for label in view.order), default=0)
+    return ["A single test set: no test over folds can confirm a difference."] if n_test_sets == 1 else []
 
 
 def _one_training(view: View) -> list[str]:
