@@ -41,7 +41,12 @@ def test_a_winner_that_the_folds_do_not_confirm_is_not_announced_without_saying_
     ]
     view = View(score(results))
     assert view.scores.pair("good", "poor", "valence")["p_folds_holm"] > 0.05
-    assert said(view).claim == "good is better than poor; over folds not confirmed against poor."
+    assert said(view).claim == "good is better than poor; over folds not confirmed."
+    third = comparison(noise={"good": 0.3, "poor": 0.6, "poorest": 4.0}, n_songs=300, seeds=(0,))
+    results.predictions += [p for p in third.predictions if p.encoder == "poorest"]
+    results.encoders += [encoder for encoder in third.encoders if encoder["label"] == "poorest"]
+    claim = said(View(score(results))).claim
+    assert claim == "good is better than every other; over folds not confirmed against poor."
 
 
 def test_two_encoders_and_one(viewed):

@@ -102,7 +102,9 @@ def _claim(view: View, target: str) -> str:
     if not tied:
         said = f"{_named(view, best)} is better than {'every other' if len(others) > 1 else others[0]}"
         doubtful = unconfirmed(view.scores, target, best)
-        return f"{said}; over folds not confirmed against {listed(doubtful, 3)}." if doubtful else f"{said}."
+        rivals = [other for other in others if not view.scores.is_reference(other)]
+        whom = "" if len(doubtful) == len(rivals) else f" against {listed(doubtful, 3)}"
+        return f"{said}; over folds not confirmed{whom}." if doubtful else f"{said}."
     return f"{_named(view, best)} leads; no difference shown to {listed(tied, 3)}."
 
 
