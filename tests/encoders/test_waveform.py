@@ -285,6 +285,22 @@ def test_a_malicious_file_runs_nothing(saved: Path, tmp_path: Path) -> None:
     assert torch.serialization.get_unsafe_globals_in_checkpoint(path), "no bomb in it, so this proves nothing"
 
 
+@pytest.mark.parametrize("weights", ["pretrained", "random"])
+@pytest.mark.parametrize(
+    "asked",
+    [{"attn_implementation": "owner/kernel"}, {"_attn_implementation": "flash"}, {"quantization_config": {"a": 1}}],
+)
+def test_a_configuration_that_asks_for_foreign_code_is_refused(
+    asked: dict[str, Any], weights: str, tmp_path: Path, make_tiny: Make
+) -> None:
+    make_tiny().save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    for place in (asked, {"inner": [asked]}):
+        path.write_text(json.dumps({**json.loads(path.read_text()), **place}))
+        with pytest.raises(WeightsError, match=f"asks for {next(iter(asked))}.*Allowed are eager and sdpa"):
+            build_encoder(f"hf:{tmp_path}", weights, seed=0)
+
+
 def test_code_beside_the_weights_is_not_run(saved: Path, tmp_path: Path, make_tiny: Make) -> None:
     marker = tmp_path / "executed"
     for name in ("configuration_evil", "modeling_evil"):

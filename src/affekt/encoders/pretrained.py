@@ -26,6 +26,9 @@ from affekt.errors import ConfigError, EncoderError, MissingExtraError, WeightsE
 #: Weights that only pretraining uses; absent from many published files, never used here.
 NOT_NEEDED = ("masked_spec_embed",)
 
+#: Attention that is part of transformers. Any other name may be that of a kernel to fetch, compile or import.
+OWN_ATTENTION = ("eager", "sdpa")
+
 #: What a configuration says of the file it came from, and not of the model.
 NOT_ARCHITECTURE = ("transformers_version", "architectures", "dtype", "torch_dtype", "name_or_path")
 
@@ -237,11 +240,18 @@ def open_pretrained(
         seed: to draw weights instead of loading them.
 
     Raises:
-        WeightsError: no usable config.json.
+        WeightsError: no usable config.json, or one that asks for code from elsewhere.
         EncoderError: a model of another family.
         MissingExtraError: transformers is not installed.
     """
     transformers = transformers_for(name)
+    foreign = _foreign_code(checkpoint)
+    if foreign:
+        raise WeightsError(
+            f"{name}: config.json asks for {', '.join(foreign)}, which may fetch and run code of others. Allowed are "
+            f"{' and '.join(OWN_ATTENTION)} attention, without quantisation; take those keys out of a copy of the "
+            "folder."
+        )
     try:
         config = transformers.AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
     except Exception as error:  # whatever stands in the file decides what falls over
@@ -249,6 +259,25 @@ def open_pretrained(
     if config.model_type not in families:
         raise EncoderError(f'{name}: "{config.model_type}" cannot be cut. Families that work: {", ".join(families)}.')
     return Pretrained(name, checkpoint, config, licence, seed)
+
+
+def _foreign_code(checkpoint: Configuration) -> list[str]:
+    """Settings of a config.json, at any depth, with which transformers may run code that is not its own."""
+    try:
+        waiting = [json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))]
+    except (OSError, ValueError):
+        return []  # transformers says what is wrong with it
+    found = []
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        if isinstance(value, dict):
+            waiting += value.values()
+            asked = {key: value.get(key) for key in ("attn_implementation", "_attn_implementation")}
+            found += [f"{key} = {kind!r}" for key, kind in asked.items() if kind not in (None, *OWN_ATTENTION)]
+            found += ["quantization_config"] if value.get("quantization_config") else []
+    return sorted(set(found))
 
 
 def random_model(config: Any, seed: int, architecture: Any = None, **options: Any) -> Any:
