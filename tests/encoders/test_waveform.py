@@ -295,8 +295,9 @@ def test_a_configuration_that_asks_for_foreign_code_is_refused(
 ) -> None:
     make_tiny().save_pretrained(tmp_path)
     path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
     for place in (asked, {"inner": [asked]}):
-        path.write_text(json.dumps({**json.loads(path.read_text()), **place}))
+        path.write_text(json.dumps({**config, **place}))
         with pytest.raises(WeightsError, match=f"asks for {next(iter(asked))}.*Allowed are eager and sdpa"):
             build_encoder(f"hf:{tmp_path}", weights, seed=0)
 
