@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from affekt.data.ceiling import DEVIATIONS, SPLIT_HALF, estimates
+from affekt.data.curves import Curve, is_whole
 from affekt.errors import DataError
 
 VALENCE_AROUSAL = ("valence", "arousal")
@@ -37,6 +38,7 @@ class Song:
         genre, part, title: for the report and for splits; None where unknown.
         attributes: what further columns say, as pairs of column and value; a column without a value is left out.
         ratings: each rater's annotation, shape (n_raters, n_targets), where single ratings are known.
+        curve: the annotation over time, where the data set was loaded with it; `targets` are then its mean.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Song:
     title: str | None = None
     attributes: tuple[tuple[str, str], ...] = ()
     ratings: tuple[tuple[float, ...], ...] | None = field(default=None, repr=False)
+    curve: Curve | None = field(default=None, repr=False)
 
     def value(self, column: str) -> str | None:
         """What a column says about this song: artist, genre, part, title, or one of `attributes`; None for nothing.
@@ -103,6 +106,14 @@ class Dataset:
                 f"{self.name}: {len(unknown)} songs have an annotation or a standard deviation that is not a finite "
                 f"number: {named(unknown)}. Leave them out."
             )
+        curved = [song for song in self.songs if song.curve is not None]
+        broken = [song.id for song in curved if not is_whole(song.curve, len(self.target_names))]  # type: ignore[arg-type]
+        if broken or len(curved) not in (0, len(self.songs)):
+            raise DataError(
+                f"{self.name}: annotations over time are there for {len(curved)} of {len(self.songs)} songs, and "
+                f"{len(broken)} of them have none for some target, or times that do not ascend: {named(broken)}. "
+                "Leave out the songs without them."
+            )
         repeated = _repeated(song.id for song in self.songs)
         if repeated:
             raise DataError(f"{self.name}: {len(repeated)} song ids occur more than once: {named(repeated)}")
@@ -114,6 +125,11 @@ class Dataset:
     def ids(self) -> list[str]:
         """Song ids in the order of `songs`."""
         return [song.id for song in self.songs]
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether songs are annotated over time; each then has a curve, and `targets` are its mean."""
+        return bool(self.songs) and self.songs[0].curve is not None
 
     @property
     def with_audio(self) -> tuple[Song, ...]:
@@ -163,10 +179,23 @@ class Dataset:
             ceiling_interval=intervals if len(intervals) == len(found.targets) else None,
         )
 
+    def thinned(self, hop_s: float) -> Dataset:
+        """Annotated over time: the same songs with frames `hop_s` apart.
+
+        Raises:
+            ConfigError: `hop_s` is no multiple of the time between two annotations.
+        """
+        curves = [song.curve.thinned(hop_s) for song in self.songs if song.curve is not None]
+        songs = (replace(s, curve=curve, targets=curve.mean) for s, curve in zip(self.songs, curves, strict=True))
+        return replace(self, songs=tuple(songs))
+
     def fingerprint(self) -> str:
         """Hash of ids, labels, scale and all that splits follow: the same hash gives the same splits and scores."""
         rows = [[song.id, song.targets, song.artist, song.genre, song.part, song.attributes] for song in self.songs]
-        text = json.dumps([self.name, self.target_names, self.scale, rows], sort_keys=True)
+        curves = [[s.id, s.curve.times_s.tolist(), s.curve.values.tolist()] for s in self.songs if s.curve is not None]
+        text = json.dumps(
+            [self.name, self.target_names, self.scale, rows, *([curves] if curves else [])], sort_keys=True
+        )
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import filecmp
 import json
-import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +27,7 @@ import numpy as np
 
 from affekt.data.base import VALENCE_AROUSAL, Dataset, Song, named
 from affekt.data.ceiling import CONSTRUCTION
+from affekt.data.curves import Curve, check_annotations, read_curves
 from affekt.data.exchange import LAST_EXCHANGED_ID, Exchange, check_exchange
 from affekt.data.metadata import (
     OFFICIAL_COLUMN,
@@ -38,12 +38,13 @@ from affekt.data.metadata import (
     unify_artists,
 )
 from affekt.data.ratings import RATING_NAMES, Ratings, match_ratings, read_ratings
-from affekt.data.tables import Mistakes, Row, Table, read_number, read_table
+from affekt.data.tables import Mistakes, parse_whole_id, read_number, read_table
 from affekt.errors import DataError, MissingExtraError
 
 KAGGLE_ID = "imsparsh/deam-mediaeval-dataset-emotional-analysis-in-music"
 KAGGLE_PAGE = f"https://www.kaggle.com/datasets/{KAGGLE_ID}"
 SCALE = (1.0, 9.0)
+DYNAMIC_SCALE = (-1.0, 1.0)
 LABELS = ("corrected", "raw", "corrected-unchecked")
 N_SONGS = 1802
 AUDIO_SUFFIXES = (".mp3", ".wav", ".flac", ".ogg")  # in the order of preference
@@ -87,7 +88,7 @@ class DeamCopy:
         files: where everything lies.
         ids: song ids, ascending, shape (n_songs,).
         mean, std: static annotations as the files name them, (valence, arousal), shape (n_songs, 2).
-        dynamic: mean (valence, arousal) over time by song id, scale -1 to 1; empty where there are no dynamic files.
+        curves: valence and arousal over time by song id, scale -1 to 1; empty where there are no dynamic files.
         synthetic: what SYNTHETIC.json says; empty for real music.
     """
 
@@ -95,8 +96,14 @@ class DeamCopy:
     ids: np.ndarray
     mean: np.ndarray
     std: np.ndarray
-    dynamic: dict[int, tuple[float, float]] = field(default_factory=dict)
+    curves: dict[int, Curve] = field(default_factory=dict)
     synthetic: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def dynamic(self) -> dict[int, tuple[float, float]]:
+        """Mean (valence, arousal) over time by song id."""
+        means = {song: curve.mean for song, curve in self.curves.items()}
+        return {song: (valence, arousal) for song, (valence, arousal) in means.items()}
 
     @cached_property
     def exchange(self) -> Exchange:
@@ -125,7 +132,10 @@ class DeamCopy:
 
 
 def load_deam(
-    root: str | Path | None = None, labels: str = "corrected", targets: Sequence[str] | None = None
+    root: str | Path | None = None,
+    labels: str = "corrected",
+    targets: Sequence[str] | None = None,
+    annotations: str = "static",
 ) -> Dataset:
     """Load DEAM.
 
@@ -135,6 +145,8 @@ def load_deam(
             this copy; "raw" keeps the file, for comparison with published numbers; "corrected-unchecked" exchanges
             them without looking, for a copy that the check cannot decide on.
         targets: "valence", "arousal" or both (the default); valence comes first whatever the order.
+        annotations: "static", one annotation a song on the scale 1 to 9; or "dynamic", annotations over time at 2 Hz on
+            the scale -1 to 1, which are not exchanged in the distributed files.
 
     Returns:
         All songs that have labels, with `audio_path=None` where the audio is missing. The notes say which labels these
@@ -146,7 +158,9 @@ def load_deam(
         MissingExtraError: `root` is None and the extra `kaggle` is not installed.
     """
     _check_choice(labels)
-    return build_dataset(read_deam(root), labels, targets)
+    check_annotations("deam", annotations)
+    copy = read_deam(root)
+    return build_dynamic(copy, targets) if annotations == "dynamic" else build_dataset(copy, labels, targets)
 
 
 def read_deam(root: str | Path | None = None) -> DeamCopy:
@@ -158,10 +172,10 @@ def read_deam(root: str | Path | None = None) -> DeamCopy:
     files = find_files(download_deam() if root is None else Path(root).expanduser())
     mistakes = Mistakes(str(files.root))
     ids, mean, std = _read_static(files.static, mistakes)
-    dynamic = _read_dynamic(files.dynamic, mistakes) if files.dynamic else {}
+    curves = read_curves(files.dynamic, DYNAMIC_SCALE, mistakes) if files.dynamic else {}
     synthetic = _read_synthetic(files.synthetic) if files.synthetic else {}
     mistakes.raise_any()
-    return DeamCopy(files, ids, mean, std, dynamic, synthetic)
+    return DeamCopy(files, ids, mean, std, curves, synthetic)
 
 
 def build_dataset(copy: DeamCopy, labels: str = "corrected", targets: Sequence[str] | None = None) -> Dataset:
@@ -186,6 +200,31 @@ def build_dataset(copy: DeamCopy, labels: str = "corrected", targets: Sequence[s
         labels=labels,
     )
     return _constructed(dataset, copy, columns) or dataset.with_ceiling()
+
+
+def build_dynamic(copy: DeamCopy, targets: Sequence[str] | None = None) -> Dataset:
+    """The songs of a copy that are annotated over time, each with its curve; arguments and errors as in `load_deam`."""
+    names = _chosen_targets(targets)
+    columns = [VALENCE_AROUSAL.index(name) for name in names]
+    if not copy.curves:
+        raise DataError(
+            f"{copy.files.root}: no annotations over time. They lie in valence.csv and arousal.csv, in the folder "
+            '"dynamic (per second annotations)" of DEAM_Annotations.zip; unpack it there.'
+        )
+    if copy.exchange.state == "unclear" and not copy.synthetic:
+        raise DataError(
+            f"{copy.files.root}: the annotations over time do not agree with the static ones: "
+            f"{copy.exchange.evidence}. One of the files is damaged; get DEAM_Annotations.zip again."
+        )
+    songs = tuple(_with_curve(copy, song_id, copy.curves[song_id].select(columns)) for song_id in sorted(copy.curves))
+    return Dataset(
+        name="deam",
+        songs=songs,
+        target_names=names,
+        scale=DYNAMIC_SCALE,
+        notes=tuple(_dynamic_notes(copy, songs)),
+        synthetic=bool(copy.synthetic),
+    )
 
 
 def part_of(song_id: int) -> str:
@@ -279,7 +318,7 @@ def _read_static(paths: Sequence[Path], mistakes: Mistakes) -> tuple[np.ndarray,
     for path in paths:
         table = read_table(path, _COLUMNS, mistakes, squeeze_names=True)
         for row in table.rows:
-            song_id = _read_id(table, row, lines, mistakes)
+            song_id = parse_whole_id(table, row, lines, mistakes)
             means = [read_number(table, row, f"{name}_mean", *SCALE, mistakes) for name in VALENCE_AROUSAL]
             # Half the width of the scale is the most that whole ratings can spread, its whole width a generous limit.
             stds = [
@@ -292,40 +331,6 @@ def _read_static(paths: Sequence[Path], mistakes: Mistakes) -> tuple[np.ndarray,
     rows.sort()
     ids, mean, std = zip(*rows, strict=True)
     return np.array(ids), np.array(mean), np.array(std)
-
-
-def _read_id(table: Table, row: Row, lines: dict[int, str], mistakes: Mistakes) -> int:
-    """A song id that did not occur before; `lines` remembers where each one stands."""
-    cell = row.cells["song_id"]
-    here = f"{table.path.name}, line {row.line}"
-    if not (cell.isascii() and cell.isdigit() and len(cell) < 10):
-        mistakes.add(table.path.name, row.line, f'song_id = "{cell[:40]}"; allowed: a whole number')
-        return -1
-    song_id = int(cell)
-    if song_id in lines:
-        mistakes.add(table.path.name, row.line, f"song_id = {song_id} occurs twice; it stands in {lines[song_id]}")
-    lines.setdefault(song_id, here)
-    return song_id
-
-
-def _read_dynamic(paths: tuple[Path, Path], mistakes: Mistakes) -> dict[int, tuple[float, float]]:
-    """Mean valence and arousal over time, by song id, of the songs that have both."""
-    valence, arousal = (_read_means(path, mistakes) for path in paths)
-    return {song: (valence[song], arousal[song]) for song in valence if song in arousal}
-
-
-def _read_means(path: Path, mistakes: Mistakes) -> dict[int, float]:
-    """Mean over the samples of each song; cells past a song's end are empty."""
-    table = read_table(path, ("song_id",), mistakes, ragged=True)
-    lines: dict[int, str] = {}
-    means = {}
-    for row in table.rows:
-        song_id = _read_id(table, row, lines, mistakes)
-        columns = [name for name, cell in row.cells.items() if cell and name != "song_id"]
-        values = [read_number(table, row, name, -math.inf, math.inf, mistakes) for name in columns]
-        if values:
-            means[song_id] = sum(values) / len(values)
-    return means
 
 
 def _read_synthetic(path: Path) -> dict[str, Any]:
@@ -396,23 +401,34 @@ def _song(
     ratings: np.ndarray | None,
     columns: Sequence[int],
 ) -> Song:
-    name = str(song_id)
-    credits = copy.credits.get(name, Credits())
     # The published minimum, which the numbers bear out: 99 % of the labels are means of exactly ten whole ratings.
     n_raters = copy.synthetic.get("n_raters", 10 if song_id <= _LAST_2014_ID else 5)
+    return replace(
+        _bare_song(copy, song_id, tuple(mean.tolist())),
+        target_std=tuple(std.tolist()),
+        n_raters=int(n_raters if ratings is None else len(ratings)),
+        ratings=None if ratings is None else tuple(map(tuple, ratings[:, columns].tolist())),
+    )
+
+
+def _with_curve(copy: DeamCopy, song_id: int, curve: Curve) -> Song:
+    return replace(_bare_song(copy, song_id, curve.mean), curve=curve)
+
+
+def _bare_song(copy: DeamCopy, song_id: int, targets: tuple[float, ...]) -> Song:
+    """A song with its annotation and all that is known of it, without its raters."""
+    name = str(song_id)
+    credits = copy.credits.get(name, Credits())
     official = copy.official_sets.get(name)
     return Song(
         id=name,
         audio_path=copy.files.audio.get(name),
-        targets=tuple(mean.tolist()),
-        target_std=tuple(std.tolist()),
-        n_raters=int(n_raters if ratings is None else len(ratings)),
+        targets=targets,
         artist=credits.artist,
         genre=credits.genre,
         part=None if copy.synthetic else part_of(song_id),
         title=credits.title,
         attributes=((OFFICIAL_COLUMN, official),) if official else (),
-        ratings=None if ratings is None else tuple(map(tuple, ratings[:, columns].tolist())),
     )
 
 
@@ -428,6 +444,19 @@ def _notes(copy: DeamCopy, labels: str, n_exchanged: int, songs: Sequence[Song],
     if copy.synthetic:
         yield str(copy.synthetic.get("note") or "Synthetic music with simulated ratings.")
     yield _labels_note(copy, labels, n_exchanged)
+    yield from _lacking_notes(copy, songs)
+    if ratings.n_unmatched:
+        yield f"Single ratings of {ratings.n_unmatched} songs are left aside: they do not average to their labels."
+
+
+def _dynamic_notes(copy: DeamCopy, songs: Sequence[Song]) -> Iterable[str]:
+    if copy.synthetic:
+        yield str(copy.synthetic.get("note") or "Synthetic music with simulated ratings.")
+    yield "Annotated over time, averaged over raters, scale -1 to 1; a song's own annotation is the mean over time."
+    yield from _lacking_notes(copy, songs)
+
+
+def _lacking_notes(copy: DeamCopy, songs: Sequence[Song]) -> Iterable[str]:
     if len(copy.files.static) < len(STATIC_NAMES) and not copy.synthetic:
         read = copy.files.static[0].name
         missing = next(name for name in STATIC_NAMES if name != read.lower())
@@ -438,8 +467,6 @@ def _notes(copy: DeamCopy, labels: str, n_exchanged: int, songs: Sequence[Song],
     unknown = sum(song.artist is None for song in songs)
     if unknown:
         yield f"The artist of {unknown} of {len(songs)} songs is unknown; each of them counts as an artist of its own."
-    if ratings.n_unmatched:
-        yield f"Single ratings of {ratings.n_unmatched} songs are left aside: they do not average to their labels."
 
 
 def _labels_note(copy: DeamCopy, labels: str, n_exchanged: int) -> str:

@@ -17,7 +17,9 @@ from pathlib import Path
 from affekt.errors import DataError, problems
 
 # Python's float() also takes "1_0", "nan", "infinity" and the digits of every script. A label may be none of these.
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_ONE = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = re.compile(_ONE, re.ASCII)
+_NUMBERS = re.compile(rf"{_ONE}(?:;{_ONE})*", re.ASCII)
 # More lines than this help nobody: they have one cause.
 _MOST_LINES = 30
 
@@ -95,6 +97,8 @@ def read_table(
     _check_header(path, columns, required)
     rows = []
     for line, cells in lines:
+        while ragged and cells and not cells[-1]:
+            cells.pop()  # thousands of empty cells behind most songs
         cells = [cell.strip() for cell in cells]
         if not any(cells):
             continue
@@ -123,6 +127,31 @@ def read_number(table: Table, row: Row, column: str, low: float, high: float, mi
     allowed = "a number" if math.isinf(low) and math.isinf(high) else f"a number from {low:g} to {high:g}"
     mistakes.add(table.path.name, row.line, f'{column} = "{row.cells[column][:40]}"; allowed: {allowed}')
     return math.nan
+
+
+def read_numbers(
+    table: Table, row: Row, columns: Sequence[str], low: float, high: float, mistakes: Mistakes
+) -> list[float]:
+    """The numbers in several cells of a line, as `read_number` reads each of them, ten times as fast."""
+    cells = [row.cells[column] for column in columns]
+    if _NUMBERS.fullmatch(";".join(cells)):
+        values = list(map(float, cells))
+        if low <= min(values) and max(values) <= high and math.isfinite(sum(values)):
+            return values
+    return [read_number(table, row, column, low, high, mistakes) for column in columns]
+
+
+def parse_whole_id(table: Table, row: Row, lines: dict[int, str], mistakes: Mistakes) -> int:
+    """The number in `song_id`, which may occur once; `lines` remembers where each one stands. -1 for none."""
+    cell = row.cells["song_id"]
+    if not (cell.isascii() and cell.isdigit() and len(cell) < 10):
+        mistakes.add(table.path.name, row.line, f'song_id = "{cell[:40]}"; allowed: a whole number')
+        return -1
+    song_id = int(cell)
+    if song_id in lines:
+        mistakes.add(table.path.name, row.line, f"song_id = {song_id} occurs twice; it stands in {lines[song_id]}")
+    lines.setdefault(song_id, f"{table.path.name}, line {row.line}")
+    return song_id
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
