@@ -81,6 +81,10 @@ class DatasetSection(Section):
     targets: list[str] | None = Field(None, description="columns to predict; valence and arousal by default")
     scale: tuple[float, float] | None = Field(None, description="folder: lowest and highest value; found by default")
     n_songs: int | None = Field(None, ge=10, description="demo: size of the corpus, 96 by default")
+    annotations: Literal["static", "dynamic"] = Field(
+        "static",
+        description="static: one annotation for each song; dynamic: annotations over time",
+    )
 
     @field_validator("name")
     @classmethod
@@ -106,6 +110,19 @@ class ClipsSection(Section):
 
     count: int = Field(6, ge=1, le=10_000, description="clips per song, evenly spaced")
     length_s: float = Field(5.0, ge=0.5, le=600, description="seconds per clip")
+
+
+class FramesSection(Section):
+    """Annotations over time: what is heard of a song for each moment."""
+
+    window_s: float = Field(5.0, ge=0.5, le=600, description="seconds heard for each moment")
+    hop_s: float = Field(
+        0.5, gt=0, le=600, description="seconds between two moments, a multiple of the annotations' own"
+    )
+    causal: bool = Field(
+        True,
+        description="true: a window ends at its moment; false: the moment is its centre, and the future is heard",
+    )
 
 
 class TrainingSection(Section):
@@ -223,6 +240,7 @@ class Experiment(Section):
     permute_labels: bool = Field(False, description="control: shuffle labels among songs; must then score R2 <= 0")
     untrained_twins: bool = Field(False, description="add each pretrained encoder once more, with random weights")
     clips: ClipsSection = ClipsSection()
+    frames: FramesSection = FramesSection()
     encoders: list[EncoderSection] = Field(min_length=1)
     freeze: Freeze = Field("all", description="all, none, or lastN: all but the last N layers are frozen and stored")
     layer: Layer = Field(
@@ -308,7 +326,12 @@ def _merge(base: Mapping[str, Any], own: Any) -> Any:
 
 def _checked(experiment: Experiment, source: str) -> Experiment:
     """Mistakes that lie between keys rather than in one."""
-    found = [*_misplaced(experiment.dataset), *_split_mistakes(experiment), *_search_mistakes(experiment)]
+    found = [
+        *_misplaced(experiment.dataset),
+        *_heard_mistakes(experiment),
+        *_split_mistakes(experiment),
+        *_search_mistakes(experiment),
+    ]
     if experiment.dataset.name == "folder" and experiment.dataset.root is None:
         found.append("dataset.root: missing; name the folder that holds metadata.csv.")
     titles = [encoder.title for encoder in experiment.encoders]
@@ -346,12 +369,29 @@ def _section_mistakes(encoder: EncoderSection) -> list[str]:
 
 def _misplaced(dataset: DatasetSection) -> list[str]:
     """Keys that were set and that this data set does not know."""
-    of = {"labels": ("deam", "demo"), "scale": ("folder",), "n_songs": ("demo",)}
+    of = {"labels": ("deam", "demo"), "scale": ("folder",), "n_songs": ("demo",), "annotations": ("deam", "demo")}
     set_keys = [key for key in of if getattr(dataset, key) != DatasetSection.model_fields[key].default]
     return [
         f'dataset.{key}: not for "{dataset.name}"; it belongs to {" and ".join(of[key])}.'
         for key in set_keys
         if dataset.name not in of[key]
+    ]
+
+
+def _heard_mistakes(experiment: Experiment) -> list[str]:
+    """`frames` belongs to annotations over time, `clips` to one annotation a song."""
+    dynamic = experiment.dataset.annotations == "dynamic"
+    key, unset = ("clips", ClipsSection()) if dynamic else ("frames", FramesSection())
+    needed = "static" if dynamic else "dynamic"
+    found = [("", getattr(experiment, key))]
+    if dynamic:
+        found += [(f"encoders[{index}].", encoder.clips) for index, encoder in enumerate(experiment.encoders)]
+        if found[0][1] != unset:
+            found = found[:1]  # encoders have inherited it
+    return [
+        f'{where}{key}: belongs to dataset.annotations "{needed}"; these are "{experiment.dataset.annotations}".'
+        for where, section in found
+        if section != unset
     ]
 
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from affekt.audio.clips import ClipPlan
+from affekt.audio.frames import FramePlan
 from affekt.config import EncoderSection, Experiment
 from affekt.data import Dataset
 from affekt.encoders import Cut, Encoder, build_encoder
 from affekt.errors import AffektError, ConfigError, MissingExtraError, problems
-from affekt.features.extract import Features
+from affekt.features.extract import Features, Plan
 from affekt.progress import bar
 
 
@@ -21,7 +22,7 @@ class Contender:
 
     Attributes:
         section: its settings.
-        plan: which clips of a song it hears.
+        plan: which clips or windows of a song it hears.
         cut: where its suffix begins.
         encoders: seed to encoder; the same one for all seeds, unless its weights are drawn.
         features: seed to activations, as `listen` finds them.
@@ -29,7 +30,7 @@ class Contender:
     """
 
     section: EncoderSection
-    plan: ClipPlan
+    plan: Plan
     cut: Cut
     encoders: dict[int, Encoder]
     features: dict[int, Features] = field(default_factory=dict)
@@ -64,10 +65,10 @@ def enter(experiment: Experiment, dataset: Dataset, quiet: bool = False) -> list
         for section in experiment.encoders:
             advance(0, section.title)
             try:
-                contender = _entered(section, experiment.seeds)
+                contender = _entered(section, experiment)
                 contenders.append(contender)
                 if experiment.untrained_twins and _was_trained(contender.encoder):
-                    contenders.append(_twin(contender, experiment.seeds))
+                    contenders.append(_twin(contender, experiment))
             except AffektError as error:
                 found.append(f"{section.title}: {error}")
             advance()
@@ -79,21 +80,28 @@ def enter(experiment: Experiment, dataset: Dataset, quiet: bool = False) -> list
     return contenders
 
 
-def _entered(section: EncoderSection, seeds: Sequence[int]) -> Contender:
+def _entered(section: EncoderSection, experiment: Experiment) -> Contender:
     """One encoder for each seed: the same for all, unless its weights are drawn at random."""
+    seeds, plan = experiment.seeds, _plan(section, experiment)
     encoders = {seeds[0]: _built(section, seeds[0])}
     for seed in seeds[1:]:
         encoders[seed] = _built(section, seed) if encoders[seeds[0]].drawn else encoders[seeds[0]]
-    plan = ClipPlan(section.clips.count, section.clips.length_s)
     cut = encoders[seeds[0]].cut(section.freeze)
     longest_s = encoders[seeds[0]].longest_clip_s
     if longest_s is not None and plan.length_s > longest_s:
-        raise ConfigError(f"clips.length_s is {plan.length_s:g}; this encoder takes up to {longest_s:g} s.")
+        key = "frames.window_s" if isinstance(plan, FramePlan) else "clips.length_s"
+        raise ConfigError(f"{key} is {plan.length_s:g}; this encoder takes up to {longest_s:g} s.")
     if section.head == "ridge" and not cut.frozen:
         raise ConfigError(f'head "ridge" is a closed form, but "{cut.name}" is to be trained. Use head: linear.')
     if section.head != "ridge" and importlib.util.find_spec("lightning") is None:
         raise MissingExtraError(f'head "{section.head}"', "models")
     return Contender(section, plan, cut, encoders)
+
+
+def _plan(section: EncoderSection, experiment: Experiment) -> Plan:
+    if experiment.dataset.annotations == "dynamic":
+        return FramePlan(experiment.frames.window_s, experiment.frames.causal)
+    return ClipPlan(section.clips.count, section.clips.length_s)
 
 
 def _built(section: EncoderSection, seed: int) -> Encoder:
@@ -106,10 +114,10 @@ def _was_trained(encoder: Encoder) -> bool:
     return encoder.n_parameters() > 0 and not encoder.drawn
 
 
-def _twin(contender: Contender, seeds: Sequence[int]) -> Contender:
+def _twin(contender: Contender, experiment: Experiment) -> Contender:
     """The same architecture with random weights: what is missing from its score is what pretraining adds."""
     update = {"weights": "random", "label": f"{contender.title} (untrained)"}
-    twin = _entered(contender.section.model_copy(update=update), seeds)
+    twin = _entered(contender.section.model_copy(update=update), experiment)
     twin.twin_of = contender.title
     return twin
 

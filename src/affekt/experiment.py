@@ -150,7 +150,9 @@ def open_dataset(experiment: Experiment, quiet: bool = False) -> Dataset:
         options["scale"] = section.scale
     if section.n_songs is not None:
         options["n_songs"] = section.n_songs
-    return load_dataset(section.name, **options)
+    if section.annotations == "static":
+        return load_dataset(section.name, **options)
+    return load_dataset(section.name, annotations="dynamic", **options).thinned(experiment.frames.hop_s)
 
 
 def permuted(dataset: Dataset, seed: int) -> Dataset:
@@ -164,6 +166,7 @@ def permuted(dataset: Dataset, seed: int) -> Dataset:
             target_std=donor.target_std,
             n_raters=donor.n_raters,
             ratings=donor.ratings,
+            curve=donor.curve.given_to(song.curve.times_s) if donor.curve and song.curve else None,
         )
         for song, donor in zip(dataset.songs, donors, strict=True)
     )
@@ -252,7 +255,7 @@ def train_all(
     trackers: Trackers | None = None,
 ) -> dict[Key, Fitted]:
     """Train every encoder on every fold of every seed, or find what an earlier run finished."""
-    labels = {song.id: np.array(song.targets) for song in dataset.songs}
+    labels = {song.id: song.curve.values if song.curve else np.array(song.targets) for song in dataset.songs}
     trials = experiment.search.draw(experiment.seeds[0])
     n_folds = sum(len(split.folds) for split in splits.values())
     fitted = {}

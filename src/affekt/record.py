@@ -19,10 +19,11 @@ import numpy as np
 from affekt.config import Experiment
 from affekt.contender import Contender
 from affekt.data.base import Dataset, Song, named
+from affekt.data.curves import Curve
 from affekt.data.splits import Split
 from affekt.data.transfer import sorts_songs
 from affekt.encoders.base import RANDOM_WEIGHTS
-from affekt.evaluation.results import Prediction, Results
+from affekt.evaluation.results import PredictedCurve, Prediction, Results
 from affekt.training.table import Fitted
 
 #: One fit of one encoder: (title, seed, fold).
@@ -72,6 +73,7 @@ def gather(
         encoders=[_about_encoder(contender, fitted) for contender in contenders],
         songs=[_about_song(song, columns) for song in scored.songs],
         predictions=_predictions(scored, fitted),
+        curves=_curves(scored, fitted),
         history=[_labelled(key, epoch) for key, one in fitted.items() for epoch in one.history],
         cost=[_cost(contender, fitted) for contender in contenders],
         skipped=_skipped(contenders, dataset),
@@ -140,12 +142,28 @@ def _about_fit(splits: Mapping[int, Split], key: Key, one: Fitted) -> dict[str, 
 
 
 def _predictions(scored: Dataset, fitted: Mapping[Key, Fitted]) -> list[Prediction]:
+    """One for each song; over time, the mean over its frames."""
     truth = {song.id: song.targets for song in scored.songs}
     return [
-        Prediction(title, seed, fold, song, target, float(truth[song][i]), float(predicted[i]))
+        Prediction(title, seed, fold, song, target, float(truth[song][i]), float(value))
         for (title, seed, fold), one in fitted.items()
         for song, predicted in one.predictions.items()
-        for i, target in enumerate(scored.target_names)
+        for i, (target, value) in enumerate(zip(scored.target_names, _mean_over_time(predicted), strict=True))
+    ]
+
+
+def _mean_over_time(predicted: np.ndarray) -> np.ndarray:
+    return predicted.mean(axis=0) if predicted.ndim == 2 else predicted
+
+
+def _curves(scored: Dataset, fitted: Mapping[Key, Fitted]) -> list[PredictedCurve]:
+    """What was predicted over time; empty where each song has one annotation."""
+    if not scored.dynamic:
+        return []
+    return [
+        PredictedCurve(title, seed, fold, song, predicted.tolist())
+        for (title, seed, fold), one in fitted.items()
+        for song, predicted in one.predictions.items()
     ]
 
 
@@ -221,7 +239,12 @@ def _about_song(song: Song, columns: set[str]) -> dict[str, Any]:
         "part": song.part,
         "attributes": {column: value for column, value in song.attributes if column in columns},
         "audio": song.audio_path.name if song.audio_path else None,
+        **({"curve": _about_curve(song.curve)} if song.curve else {}),
     }
+
+
+def _about_curve(curve: Curve) -> dict[str, Any]:
+    return {"times_s": curve.times_s.tolist(), "y_true": curve.values.tolist()}
 
 
 def _cost(contender: Contender, fitted: Mapping[Key, Fitted]) -> dict[str, Any]:

@@ -41,6 +41,11 @@ class ClipPlan:
         if not (math.isfinite(self.length_s) and self.length_s > 0):
             raise ConfigError(f"clips.length_s is {self.length_s}; it must be a length above 0 s. The default is 5.")
 
+    def along(self, times_s: np.ndarray | None) -> ClipPlan:
+        """The clips of one song: the same plan for all, whenever a song is annotated."""
+        del times_s
+        return self
+
     def starts(self, duration_s: float) -> np.ndarray:
         """Where the clips of a song begin.
 

@@ -4,6 +4,9 @@
 arousal are weighted sums of them; ten of sixty simulated raters rate each piece in whole numbers; `synthesis.render`
 makes the sound. Since the truth behind the ratings is known, so is the highest R2 that a model could reach.
 
+For annotations over time there is a corpus of its own, whose songs change: each has three to five sections with cues of
+their own, and the simulated annotation follows the music with a delay, as people's do.
+
 Conventions: valence stands before arousal; static annotations are on DEAM's scale 1 to 9, dynamic ones on -1 to 1.
 Ids begin at 1001, in the part of DEAM that is not exchanged. Nothing drawn depends on the number of workers.
 """
@@ -24,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from affekt.data.base import Dataset
+from affekt.data.curves import check_annotations
 from affekt.data.deam import LABELS, SCALE, STATIC_NAMES, SYNTHETIC_NAME, load_deam
 from affekt.data.synthesis import CUE_NAMES, SAMPLE_RATE_HZ, STYLES, Cues, Piece, render
 from affekt.errors import DataError
@@ -56,6 +60,14 @@ _RATER_BIAS_SD = 0.8
 _RATER_NOISE_SD = 1.4
 _POOL = 60
 
+# Of songs that change: how many sections, and the share of a cue's variance that lies between them.
+_SECTIONS = (3, 5)
+_CHANGE = 0.5
+_SHORTEST_S = 6.0
+# People follow the music with a delay; the number is ours.
+_DELAY_S = 2.0
+_FIRST_ANNOTATED_S = 15.0
+
 # Share of a cue's variance that lies between artists, in the order of CUE_NAMES: artists have habits.
 _HABIT = np.array([0.3, 0.5, 0.3, 0.3, 0.3, 0.6])
 _ARTISTS_PER_SONG = 60 / 96
@@ -81,19 +93,32 @@ _METADATA = "metadata_2014.csv"
 
 
 @dataclass(frozen=True)
+class Section:
+    """A part of a song with cues of its own; `piece` is what `render` needs."""
+
+    start_s: float
+    piece: Piece
+
+
+@dataclass(frozen=True)
 class DemoSong:
     """One generated song before it is rendered.
 
     Attributes:
         id: 1001 and up.
-        piece: what `render` needs.
+        sections: the first one starts at 0; a song that does not change has no other.
         artist, title: invented.
     """
 
     id: int
-    piece: Piece
+    sections: tuple[Section, ...]
     artist: str
     title: str
+
+    @property
+    def piece(self) -> Piece:
+        """The song as it begins."""
+        return self.sections[0].piece
 
     @property
     def genre(self) -> str:
@@ -156,10 +181,12 @@ def load_demo(
     labels: str = "corrected",
     targets: Sequence[str] | None = None,
     progress: bool = True,
+    annotations: str = "static",
 ) -> Dataset:
     """Load the demo corpus, generating it first where that was not done yet.
 
-    It lies in a folder `demo-<key>` of its own in `root`, one for each number of songs, seed and generator version.
+    It lies in a folder `demo-<key>` of its own in `root`, one for each number of songs, seed and generator version, and
+    for annotations over time another, of songs that change.
     Generating 96 songs takes about 20 s on two cores and 23 MB.
 
     Args:
@@ -169,6 +196,7 @@ def load_demo(
         labels: as for DEAM. The demo's labels are never exchanged, so that "corrected" and "raw" are the same.
         targets: as for DEAM: "valence", "arousal" or both.
         progress: show a progress bar on standard error while generating, if that is a terminal.
+        annotations: "static", or "dynamic" for annotations over time, scale -1 to 1.
 
     Returns:
         The data set "demo", marked as synthetic, with its ceiling known by construction.
@@ -178,28 +206,31 @@ def load_demo(
         StorageError: the folder cannot be written to, or the disk is full.
     """
     _check_arguments(n_songs, seed, labels)
+    check_annotations("demo", annotations)
+    changing = annotations == "dynamic"
     parent = cache_home() if root is None else Path(root).expanduser()
-    folder = parent / f"demo-{_cache_key(n_songs, seed)}"
+    folder = parent / f"demo-{_cache_key(n_songs, seed, changing)}"
     if not folder.exists():
-        _generate_once(folder, n_songs, seed, progress)
+        _generate_once(folder, n_songs, seed, changing, progress)
     _check_whole(folder, n_songs)
     genres = _read_genres(folder / _METADATA)
-    dataset = load_deam(folder, labels=labels, targets=targets)
+    dataset = load_deam(folder, labels=labels, targets=targets, annotations=annotations)
     # DEAM's reader takes DEAM's own genres only; those of the demo are invented.
     songs = tuple(replace(song, genre=genres.get(song.id)) for song in dataset.songs)
     return replace(dataset, name="demo", songs=songs)
 
 
-def draw_corpus(n_songs: int, seed: int) -> DemoCorpus:
+def draw_corpus(n_songs: int, seed: int, changing: bool = False) -> DemoCorpus:
     """Draw songs, their emotion and their ratings; render nothing.
 
     Args:
         n_songs: at least 2; may exceed what `load_demo` takes.
         seed: 0 or more.
+        changing: songs in several sections; a song's truth is then the mean over the annotated part.
     """
     artist_seed, rater_seed, *song_seeds = np.random.SeedSequence(seed).spawn(2 + n_songs)
-    songs = _draw_songs(np.random.default_rng(artist_seed), song_seeds)
-    truth = true_emotion(np.stack([song.piece.cues.as_row() for song in songs]))
+    songs = _draw_songs(np.random.default_rng(artist_seed), song_seeds, changing)
+    truth = np.stack([felt_over_time(song, annotated_s()).mean(axis=0) for song in songs])
     rng = np.random.default_rng(rater_seed)
     bias = rng.normal(0.0, _RATER_BIAS_SD, size=(_POOL, 2))
     bias -= bias.mean(axis=0)  # what all raters share would shift every label alike: an offset, no disagreement
@@ -220,6 +251,30 @@ def true_emotion(cues: np.ndarray) -> np.ndarray:
     weights /= np.linalg.norm(weights, axis=1, keepdims=True)
     emotion: np.ndarray = np.clip(_CENTRE + cues @ weights.T * _TRUTH_SD, *SCALE)
     return emotion
+
+
+def annotated_s() -> np.ndarray:
+    """When songs are annotated, in seconds: at 2 Hz from 15 s on, as in DEAM."""
+    return np.arange(_FIRST_ANNOTATED_S, LENGTH_S, 0.5)
+
+
+def felt_over_time(song: DemoSong, times_s: np.ndarray) -> np.ndarray:
+    """Valence and arousal that listeners feel: what the cues express, followed with a delay.
+
+    An exponential response with a time constant of `_DELAY_S`; a listener has settled before the song begins.
+
+    Returns:
+        Shape (n_times, 2), on the scale 1 to 9.
+    """
+    starts = np.array([section.start_s for section in song.sections])
+    expressed = true_emotion(np.stack([section.piece.cues.as_row() for section in song.sections]))  # (section, 2)
+    carried = [expressed[0]]  # what is felt as each section begins
+    for before, length_s in zip(expressed, np.diff(starts), strict=False):
+        carried.append(before + (carried[-1] - before) * np.exp(-length_s / _DELAY_S))
+    now = np.searchsorted(starts, times_s, side="right") - 1  # (time,)
+    left = np.exp(-(times_s - starts[now]) / _DELAY_S)[:, None]
+    felt: np.ndarray = expressed[now] + (np.array(carried)[now] - expressed[now]) * left
+    return felt
 
 
 def label_moments(truth: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -250,7 +305,9 @@ def label_moments(truth: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.n
 # --- drawing ----------------------------------------------------------------------------------------------------
 
 
-def _draw_songs(rng: np.random.Generator, song_seeds: Sequence[np.random.SeedSequence]) -> tuple[DemoSong, ...]:
+def _draw_songs(
+    rng: np.random.Generator, song_seeds: Sequence[np.random.SeedSequence], changing: bool
+) -> tuple[DemoSong, ...]:
     """Songs with the habits of their artists: `rng` draws the artists, each song has a generator of its own."""
     n_songs = len(song_seeds)
     n_artists = max(1, round(n_songs * _ARTISTS_PER_SONG))
@@ -264,17 +321,34 @@ def _draw_songs(rng: np.random.Generator, song_seeds: Sequence[np.random.SeedSeq
     for i, (artist, song_seed) in enumerate(zip(owners, song_seeds, strict=True)):
         own = np.random.default_rng(song_seed)
         latent = np.sqrt(_HABIT) * habits[artist] + np.sqrt(1 - _HABIT) * own.standard_normal(len(CUE_NAMES))
-        cues = np.clip(latent, -2.0, 2.0)
-        cues[0] = 1.0 if latent[0] > 0 else -1.0
         style = int(styles[artist] if own.random() < 0.7 else own.integers(len(STYLES)))
         piece = Piece(
-            cues=Cues(*cues.tolist()),
+            cues=_cues(latent),
             style=style,
             timbre=tuple(timbres[artist].tolist()),
             seed=int(own.integers(2**62)),
         )
-        songs.append(DemoSong(FIRST_ID + i, piece, names[artist], _title(piece, i + 1)))
+        sections = _sections(own, piece, latent) if changing else (Section(0.0, piece),)
+        songs.append(DemoSong(FIRST_ID + i, sections, names[artist], _title(sections[0].piece, i + 1)))
     return tuple(songs)
+
+
+def _cues(latent: np.ndarray) -> Cues:
+    """Cues within their limits; the mode is major or minor."""
+    cues = np.clip(latent, -2.0, 2.0)
+    cues[0] = 1.0 if latent[0] > 0 else -1.0
+    return Cues(*cues.tolist())
+
+
+def _sections(rng: np.random.Generator, piece: Piece, latent: np.ndarray) -> tuple[Section, ...]:
+    """The song's cues, and how far each section departs from them; lengths are drawn, none below `_SHORTEST_S`."""
+    n_sections = int(rng.integers(_SECTIONS[0], _SECTIONS[1] + 1))
+    spare_s = LENGTH_S - n_sections * _SHORTEST_S
+    starts_s = np.sort(rng.uniform(0.0, spare_s, n_sections - 1)) + _SHORTEST_S * np.arange(1, n_sections)
+    departures = rng.standard_normal((n_sections, len(CUE_NAMES)))
+    courses = np.sqrt(1 - _CHANGE) * latent + np.sqrt(_CHANGE) * departures  # (section, cue)
+    pieces = [replace(piece, cues=_cues(course)) for course in courses]
+    return tuple(Section(float(start), one) for start, one in zip([0.0, *starts_s], pieces, strict=True))
 
 
 def _rate(rng: np.random.Generator, truth: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -285,15 +359,16 @@ def _rate(rng: np.random.Generator, truth: np.ndarray, bias: np.ndarray) -> tupl
     return raters, ratings
 
 
-def _dynamic(song: DemoSong, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Times in ms (n,) and annotations (n, 2) on -1 to 1: the truth and a slow drift around it that averages to 0."""
-    time_ms = np.arange(15_000, int(LENGTH_S * 1000), 500)
+def _dynamic(song: DemoSong) -> tuple[np.ndarray, np.ndarray]:
+    """Times in ms (n,) and annotations (n, 2) on -1 to 1: what is felt, and a slow drift around it, 0 on average."""
+    time_ms = np.rint(1000 * annotated_s()).astype(int)
     rng = np.random.default_rng([song.piece.seed, 2])
     periods_s = rng.uniform(10.0, 40.0, size=(3, 2))
     phases = rng.uniform(0.0, 2 * np.pi, size=(3, 2))
     drift = np.sin(2 * np.pi * time_ms[:, None, None] / 1000 / periods_s + phases).sum(axis=1) * 0.04  # (time, 2)
     middle, half = (SCALE[0] + SCALE[1]) / 2, (SCALE[1] - SCALE[0]) / 2
-    return time_ms, np.clip((truth - middle) / half + drift - drift.mean(axis=0), -1.0, 1.0)
+    felt = felt_over_time(song, time_ms / 1000)
+    return time_ms, np.clip((felt - middle) / half + drift - drift.mean(axis=0), -1.0, 1.0)
 
 
 def _artist_name(i: int) -> str:
@@ -321,8 +396,9 @@ def _check_arguments(n_songs: int, seed: int, labels: str) -> None:
         raise DataError(f'demo: labels = "{labels}"; allowed: {", ".join(LABELS)}.')
 
 
-def _cache_key(n_songs: int, seed: int) -> str:
-    text = json.dumps({"generator": GENERATOR_VERSION, "n_songs": n_songs, "seed": seed})
+def _cache_key(n_songs: int, seed: int, changing: bool) -> str:
+    what = {"generator": GENERATOR_VERSION, "n_songs": n_songs, "seed": seed} | ({"changing": True} if changing else {})
+    text = json.dumps(what)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
@@ -339,7 +415,7 @@ def _check_whole(folder: Path, n_songs: int) -> None:
         )
 
 
-def _generate_once(folder: Path, n_songs: int, seed: int, progress: bool) -> None:
+def _generate_once(folder: Path, n_songs: int, seed: int, changing: bool, progress: bool) -> None:
     """Generate beside `folder` under a hidden name and rename when all is there; whatever happens, tidy up."""
     if folder.parent.exists() and not folder.parent.is_dir():
         raise DataError(f"{folder.parent}: not a folder. Name a folder to keep the demo corpus in.")
@@ -348,7 +424,7 @@ def _generate_once(folder: Path, n_songs: int, seed: int, progress: bool) -> Non
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
         try:
             temporary.chmod(0o755)  # mkdtemp makes it private; a root may be shared
-            write_corpus(temporary, draw_corpus(n_songs, seed), seed, progress)
+            write_corpus(temporary, draw_corpus(n_songs, seed, changing), seed, progress)
             _publish(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -413,7 +489,9 @@ def _write_song(folder: Path, song: DemoSong) -> None:
     """One audio file with its tags: MP3 as in DEAM, or FLAC where the installed libsndfile cannot write MP3."""
     import soundfile
 
-    samples = render(song.piece, LENGTH_S)
+    ends_s = [section.start_s for section in song.sections[1:]] + [LENGTH_S]
+    parts = [render(part.piece, end_s - part.start_s) for part, end_s in zip(song.sections, ends_s, strict=True)]
+    samples = np.concatenate(parts)
     kind = "MP3" if "MP3" in soundfile.available_formats() else "FLAC"
     path = folder / f"{song.id}.{kind.lower()}"
     try:
@@ -436,7 +514,7 @@ def _write_static(path: Path, corpus: DemoCorpus) -> None:
 
 
 def _write_dynamic(folder: Path, corpus: DemoCorpus) -> None:
-    series = [_dynamic(song, truth) for song, truth in zip(corpus.songs, corpus.truth, strict=True)]
+    series = [_dynamic(song) for song in corpus.songs]
     for column, name in enumerate(("valence", "arousal")):
         header = ("song_id", *(f"sample_{ms}ms" for ms in series[0][0]))
         rows = [

@@ -157,6 +157,11 @@ class LookupEncoder(Encoder):
     def lookup(self, song: Song) -> np.ndarray:
         """Embedding of one song, shape (1, embedding_dim)."""
 
+    def over_time(self, song: Song) -> np.ndarray:
+        """Embeddings at all annotated moments, (n_frames, embedding_dim); the song's own where there is no other."""
+        assert song.curve is not None  # of a data set that is annotated over time
+        return np.repeat(self.lookup(song), len(song.curve), axis=0)
+
     def activations(self, clips: np.ndarray, cut: Cut) -> np.ndarray:
         """Not defined: there is no audio to run on."""
         raise DataError(f"{self.spec.name}: embeddings are looked up by song, not computed from audio.")

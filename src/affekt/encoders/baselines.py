@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import functools
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ def handcrafted(name: str, weights: str, seed: int) -> HandcraftedEncoder:
 def precomputed(name: str, weights: str, seed: int) -> PrecomputedEncoder:
     """Embeddings from a table or a folder of tables: "precomputed:<csv or folder>"."""
     del weights, seed
-    return PrecomputedEncoder(name, read_embeddings(user_path(name.removeprefix("precomputed:"))))
+    path = user_path(name.removeprefix("precomputed:"))
+    return PrecomputedEncoder(name, read_embeddings(path), timed_files(path))
 
 
 class MeanEncoder(LookupEncoder):
@@ -88,10 +90,12 @@ class PrecomputedEncoder(LookupEncoder):
     Args:
         name: as in the experiment file.
         table: song id to embedding, all of one width.
+        frames: song id to its file of frames with their times, where there are such files.
     """
 
-    def __init__(self, name: str, table: dict[str, np.ndarray]) -> None:
+    def __init__(self, name: str, table: dict[str, np.ndarray], frames: Mapping[str, Path] | None = None) -> None:
         self._table = table
+        self._frames = frames or {}
         width = len(next(iter(table.values())))
         self.spec = EncoderSpec(name, "embeddings", None, width, "as given", "as given")
 
@@ -111,6 +115,17 @@ class PrecomputedEncoder(LookupEncoder):
         """Shape (1, embedding_dim)."""
         return self._table[song.id][None]
 
+    def over_time(self, song: Song) -> np.ndarray:
+        """The latest row that is not behind each moment; the song's own embedding where rows have no times."""
+        if song.id not in self._frames:
+            return super().over_time(song)
+        assert song.curve is not None
+        frames = _read(self._frames[song.id])
+        values = _numbers(frames, 0, [])  # (row, time and embedding)
+        times_s, rows = values[:, 0], values[:, 1:]
+        latest = np.searchsorted(times_s, song.curve.times_s + 1e-6, side="right") - 1
+        return rows[np.maximum(latest, 0)]
+
 
 def read_embeddings(path: Path) -> dict[str, np.ndarray]:
     """Read embeddings by song id.
@@ -127,9 +142,7 @@ def read_embeddings(path: Path) -> dict[str, np.ndarray]:
         EncoderError: nothing there, a word where a number belongs, rows of different width, an id twice or missing,
             files with different columns. All mistakes of a file are listed.
     """
-    files = [path] if path.is_file() else []
-    if path.is_dir():
-        files = sorted(file for file in path.glob("*.csv") if not file.name.startswith("."))
+    files = _files(path)
     if not files:
         raise EncoderError(
             f"precomputed:{path}: no such CSV file, and not a folder with CSV files. Give a CSV whose first column is "
@@ -137,6 +150,19 @@ def read_embeddings(path: Path) -> dict[str, np.ndarray]:
         )
     first = _read(files[0])
     return _songs(first) if len(files) == 1 and first.header[0] != FRAME_TIME else _frames(files)
+
+
+def timed_files(path: Path) -> dict[str, Path]:
+    """By song id, the files of a folder whose rows have times; empty for any other layout."""
+    files = _files(path)
+    timed = bool(files) and path.is_dir() and _read(files[0]).header[0] == FRAME_TIME
+    return {file.stem: file for file in files} if timed else {}
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(file for file in path.glob("*.csv") if not file.name.startswith("."))
+    return [path] if path.is_file() else []
 
 
 @dataclass

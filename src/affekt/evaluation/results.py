@@ -34,6 +34,16 @@ class Prediction(NamedTuple):
     y_pred: float
 
 
+class PredictedCurve(NamedTuple):
+    """One song over time, by one model: at the moments that the song's own `curve` names."""
+
+    encoder: str
+    seed: int
+    fold: int
+    song_id: str
+    y_pred: list[list[float]]  # (n_frames, n_targets), on the data set's own scale
+
+
 @dataclass
 class Results:
     """A whole comparison.
@@ -47,8 +57,8 @@ class Results:
             varies ({"input": "waveform", "trunk": "mamba"}); `twin_of`, the label of the pretrained encoder whose
             untrained twin this is. Of two joined runs also `run`, the run's name, and `own_label`, the label there.
         songs: id, title, artist, genre, part, audio (file name), attributes (further columns): what a picture needs to
-            name a point.
-        predictions: every song once for each encoder, seed and target.
+            name a point. Over time also `curve`: times_s (n_frames) and y_true (n_frames, n_targets).
+        predictions: every song once for each encoder, seed and target; over time, means over the song's frames.
         history: one mapping for each encoder, seed, fold and epoch: train_mse, validation_mse, train_loss,
             validation_loss, lr, and `best` for the epoch that was kept. MSE in units of the standardised label.
         cost: per encoder: n_parameters, extraction_s_per_song, prediction_s_per_song, n_extracted,
@@ -56,6 +66,7 @@ class Results:
         fits: one mapping for each encoder, seed and fold: n_train, n_validation, n_test, training_s, and `chosen`: what
             validation songs decided, such as the epoch, ridge's strengths, or the settings of a search.
         skipped: songs that could not be used: song_id, path, reason.
+        curves: over time, every song once for each encoder and seed; empty where each song has one annotation.
         run: experiment, fingerprint, versions, machine, times. Of two joined runs: `joined`, a list of both, and
             `names`, what they are called here.
     """
@@ -69,6 +80,7 @@ class Results:
     cost: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
     fits: list[dict[str, Any]] = field(default_factory=list)
+    curves: list[PredictedCurve] = field(default_factory=list)
     run: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -140,6 +152,7 @@ class Results:
         """Write `results.json`, whole or not at all."""
         value = {"schema": SCHEMA, **asdict(self)}
         value["predictions"] = [prediction._asdict() for prediction in self.predictions]
+        value["curves"] = [curve._asdict() for curve in self.curves]
         write_json(path, value, indent=None)
 
     @classmethod
@@ -159,6 +172,7 @@ class Results:
             raise DataError(f"{path}: not a results file of schema {SCHEMA}. Run `affekt compare` again.")
         try:
             value["predictions"] = [Prediction(**row) for row in value["predictions"]]
+            value["curves"] = [PredictedCurve(**row) for row in value.get("curves", [])]
             found = cls(**value)
         except (KeyError, TypeError) as error:
             raise DataError(f"{path}: a results file with missing or unknown parts ({error}).") from None

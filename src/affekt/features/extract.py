@@ -21,6 +21,7 @@ import numpy as np
 from affekt.audio import AUDIO_VERSION
 from affekt.audio.clips import ClipPlan
 from affekt.audio.decode import decode
+from affekt.audio.frames import FramePlan
 from affekt.data.base import Song
 from affekt.digest import digest
 from affekt.encoders.base import Cut, Encoder, LookupEncoder
@@ -29,6 +30,8 @@ from affekt.features.store import Store
 
 #: Songs decoded ahead of the encoder; bounds memory, whatever the number of songs.
 AHEAD = 4
+#: What of a song is heard: clips for one annotation a song, windows for annotations over time.
+Plan = ClipPlan | FramePlan
 DTYPE = np.float16
 
 
@@ -60,7 +63,7 @@ def extract(
     encoder: Encoder,
     cut: Cut,
     songs: Sequence[Song],
-    plan: ClipPlan,
+    plan: Plan,
     store: Store,
     advance: Callable[..., None] = lambda: None,
 ) -> Features:
@@ -70,7 +73,7 @@ def extract(
         encoder: whose prefix to run.
         cut: where the prefix ends.
         songs: those that `encoder.missing` names are skipped with its reason.
-        plan: which clips of a song to take.
+        plan: which clips or windows of a song to take.
         store: where activations lie; not used by encoders that look embeddings up.
         advance: called once for each song, for a progress bar.
 
@@ -80,7 +83,8 @@ def extract(
     features = Features(skipped=encoder.missing(songs))
     served = [song for song in songs if song.id not in features.skipped]
     if isinstance(encoder, LookupEncoder):
-        features.arrays = {song.id: encoder.lookup(song) for song in served}
+        over_time = isinstance(plan, FramePlan)
+        features.arrays = {s.id: encoder.over_time(s) if over_time else encoder.lookup(s) for s in served}
         for _ in songs:
             advance()
         return features
@@ -119,7 +123,7 @@ def allow_many_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def prefix_settings(encoder: Encoder, cut: Cut, plan: ClipPlan) -> dict[str, object]:
+def prefix_settings(encoder: Encoder, cut: Cut, plan: Plan) -> dict[str, object]:
     """Everything but the audio that determines activations: what the store's key is made of."""
     heard = {"audio_version": AUDIO_VERSION, "sample_rate_hz": encoder.spec.sample_rate_hz, "clips": plan}
     return {**encoder.settings(cut), **heard, "cut": cut.index, "dtype": np.dtype(DTYPE).name}
@@ -144,15 +148,16 @@ class _Source:
     decode_s: float
 
 
-def _source(song: Song, settings: dict[str, object], encoder: Encoder, plan: ClipPlan, store: Store) -> _Source:
+def _source(song: Song, settings: dict[str, object], encoder: Encoder, plan: Plan, store: Store) -> _Source:
     assert song.audio_path is not None and encoder.spec.sample_rate_hz is not None  # `missing` has seen to it
-    key = store_key(song.audio_path, settings)
+    heard = plan.along(song.curve.times_s if song.curve else None)
+    key = store_key(song.audio_path, {**settings, "clips": heard})
     if key in store:
         return _Source(key, None, 0.0)
     start = time.perf_counter()
     audio = decode(song.audio_path, encoder.spec.sample_rate_hz)
     try:
-        clips = plan.cut(audio, encoder.spec.sample_rate_hz)
+        clips = heard.cut(audio, encoder.spec.sample_rate_hz)
     except AudioError as error:
         raise AudioError(f"{song.audio_path}: {error}") from None
     return _Source(key, clips, time.perf_counter() - start)

@@ -2,7 +2,7 @@
 
 An epoch reads activations at the cut and nothing else: no audio is decoded and no frozen layer runs. Shuffling is
 seeded by run and epoch, dropout by run and step, so a fit that was interrupted and resumed gives the numbers of one
-that was not.
+that was not. Where songs are annotated over time, a clip is a frame and has an annotation of its own.
 The epoch with the lowest validation loss is kept. Units: losses are of standardised labels, per clip.
 """
 
@@ -215,8 +215,8 @@ class ClipSet(Dataset[tuple[Tensor, Tensor]]):
     @classmethod
     def of(cls, task: Task, songs: tuple[str, ...], labels: Standardiser) -> ClipSet:
         """The clips of `songs`."""
-        rows, song = task.table.rows(songs)
-        return cls(task.table, rows, labels.apply(task.y(songs))[song])
+        rows, _ = task.table.rows(songs)
+        return cls(task.table, rows, labels.apply(task.y_of_rows(songs)))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -338,17 +338,14 @@ def _embed(model: Regressor, clips: ClipSet) -> Tensor:
 
 
 def _predict(model: Regressor, task: Task, labels: Standardiser) -> dict[str, np.ndarray]:
-    """Song-level predictions of the test fold: the mean over a song's clips, on the data set's scale."""
+    """Predictions of the test fold's songs, on the data set's scale."""
     model.eval()
     songs = task.fold.test
-    rows, song = task.table.rows(songs)
+    rows, _ = task.table.rows(songs)
     clips = ClipSet(task.table, rows, np.zeros((len(rows), labels.mean.size)))
     with torch.inference_mode():
-        by_clip = torch.cat([model(activations) for activations, _ in DataLoader(clips, 64, collate_fn=_as_is)])
-    sums = np.zeros((len(songs), labels.mean.size))
-    np.add.at(sums, song, labels.undo(by_clip.double().numpy()))
-    means = sums / np.bincount(song, minlength=len(songs))[:, None]
-    return dict(zip(songs, means, strict=True))
+        by_row = torch.cat([model(activations) for activations, _ in DataLoader(clips, 64, collate_fn=_as_is)])
+    return task.by_song(songs, labels.undo(by_row.double().numpy()))
 
 
 def _history(model: Regressor, best: int) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ class Fitted:
     """What one fold leaves.
 
     Attributes:
-        predictions: song id to values on the data set's scale, (n_targets,).
+        predictions: song id to values on the data set's scale, (n_targets,); over time (n_frames, n_targets).
         history: a mapping for each epoch; empty for closed forms.
         n_trainable: number of trained weights.
         training_s: time of training, without extraction.
@@ -94,9 +94,12 @@ class Standardiser:
 class Task:
     """One fold of one encoder, ready to be trained.
 
+    Songs have one annotation each, or one for each frame; a row of the table is then a frame. This class is all that
+    knows the difference.
+
     Attributes:
-        table: clips of every song in the fold.
-        labels: song id to annotation (n_targets,), on the data set's scale.
+        table: clips or frames of every song in the fold.
+        labels: song id to annotation, (n_targets,) or (n_frames, n_targets), on the data set's scale.
         fold: who is on which side.
         seed: of every random draw.
     """
@@ -106,6 +109,34 @@ class Task:
     fold: Fold
     seed: int
 
+    @property
+    def over_time(self) -> bool:
+        """Whether songs are annotated frame by frame."""
+        return next(iter(self.labels.values())).ndim == 2
+
     def y(self, songs: Sequence[str]) -> np.ndarray:
-        """Annotations of `songs`, (n_songs, n_targets)."""
-        return np.stack([self.labels[song] for song in songs])
+        """Annotations of `songs`, each once: (n_songs, n_targets), or (n_frames of all songs, n_targets)."""
+        labels = [self.labels[song] for song in songs]
+        return np.concatenate(labels) if self.over_time else np.stack(labels)
+
+    def y_of_rows(self, songs: Sequence[str]) -> np.ndarray:
+        """The annotation that belongs to each row of `songs`, (n_rows, n_targets): clips share their song's."""
+        return self.y(songs) if self.over_time else self.y(songs)[self.table.rows(songs)[1]]
+
+    def x(self, songs: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """What a closed form learns from, in the order of `y`: song means, or frames; (n, dim) and the song of each."""
+        if not self.over_time:
+            return self.table.song_means(songs), np.arange(len(songs))
+        rows, song = self.table.rows(songs)
+        return self.table.gather(rows).astype(np.float64), song
+
+    def by_song(self, songs: Sequence[str], predicted: np.ndarray) -> dict[str, np.ndarray]:
+        """Predictions of all rows as predictions of songs: the mean over clips, or the course over frames.
+
+        Args:
+            songs: whose rows were predicted.
+            predicted: (n_rows, n_targets).
+        """
+        _, song = self.table.rows(songs)
+        parts = np.split(predicted, np.flatnonzero(np.diff(song)) + 1)
+        return dict(zip(songs, parts if self.over_time else [part.mean(axis=0) for part in parts], strict=True))
