@@ -17,11 +17,13 @@ import numpy as np
 
 from affekt.data.ceiling import DEVIATIONS, SPLIT_HALF, estimates
 from affekt.data.curves import Curve, is_whole
-from affekt.errors import DataError
+from affekt.errors import ConfigError, DataError
 
 VALENCE_AROUSAL = ("valence", "arousal")
 #: Columns that every song has, if only empty; songs can share a value of the first three.
 CREDITS = ("artist", "genre", "part", "title")
+#: Fewer moments of a song than this have no course.
+MIN_FRAMES = 2
 
 
 @dataclass(frozen=True)
@@ -183,9 +185,15 @@ class Dataset:
         """Annotated over time: the same songs with frames `hop_s` apart.
 
         Raises:
-            ConfigError: `hop_s` is no multiple of the time between two annotations.
+            ConfigError: `hop_s` is no multiple of the time between two annotations, or leaves songs with a single one.
         """
         curves = [song.curve.thinned(hop_s) for song in self.songs if song.curve is not None]
+        short = [song.id for song, curve in zip(self.songs, curves, strict=True) if len(curve) < MIN_FRAMES]
+        if short:
+            raise ConfigError(
+                f"{self.name}: with frames.hop_s = {hop_s:g}, {len(short)} songs have fewer than {MIN_FRAMES} moments: "
+                f"{named(short)}. Choose a shorter hop."
+            )
         songs = (replace(s, curve=curve, targets=curve.mean) for s, curve in zip(self.songs, curves, strict=True))
         return replace(self, songs=tuple(songs))
 

@@ -205,6 +205,8 @@ def _notes(first: Results, second: Results, names: tuple[str, str], common: set[
             f"The annotations of {len(songs)} songs differ between {one} and {other}. R² of each encoder is against "
             "the annotations of its own run; between the runs there is no test of squared errors."
         )
+    if first.curves or second.curves:
+        notes.append("Songs are compared by their means over time; each run's own report has the courses.")
     tested = _test_sets(first, common), _test_sets(second, common)
     if not (tested[0] <= tested[1] or tested[1] <= tested[0]):
         notes.append(

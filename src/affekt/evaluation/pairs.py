@@ -53,7 +53,7 @@ def fold_test(scores: Scores, weights: Mapping[str, float], target: str | None) 
     if defined.sum() < 2:
         return np.nan
     n_test = float(sizes[defined].mean())
-    return float(corrected_resampled_t_test(contrast[defined], _n_train(scores, n_test, *weights), n_test))
+    return float(corrected_resampled_t_test(contrast[defined], n_train(scores, n_test, *weights), n_test))
 
 
 def test_sets_of(scores: Scores, encoder: str) -> TestSets:
@@ -102,7 +102,7 @@ def _same_truth(scores: Scores, target: str, first: str, second: str) -> bool:
     return np.array_equal(scores.truth[first][:, column], scores.truth[second][:, column])
 
 
-def _n_train(scores: Scores, n_test: float, *encoders: str) -> float:
+def n_train(scores: Scores, n_test: float, *encoders: str) -> float:
     """Songs that a fit has seen, on average; all that it did not test, where the results do not say.
 
     Validation songs count: they choose the epoch, and a closed form trains on them.

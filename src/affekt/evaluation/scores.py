@@ -40,6 +40,8 @@ from affekt.evaluation.statistics import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from affekt.evaluation.over_time import OverTime
+
 REFERENCE = "mean"
 _R2 = SCORES.index("r2")
 
@@ -190,6 +192,13 @@ class Scores:
         if not self.same_annotations:
             raise DataError("The joined runs have different annotations. Ask for those of one encoder: scores.truth.")
         return next(iter(self.truth.values()))
+
+    @cached_property
+    def over_time(self) -> OverTime | None:
+        """The comparison scored moment by moment; None where each song has one annotation."""
+        from affekt.evaluation.over_time import score_over_time
+
+        return score_over_time(self)
 
     @cached_property
     def folds(self) -> dict[int, np.ndarray]:

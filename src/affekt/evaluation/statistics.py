@@ -188,7 +188,7 @@ def weighted_scores(y_true: np.ndarray, y_pred: np.ndarray) -> Statistic:
         means = np.stack([ratio(total, counts) for total in others])  # (n_sums, rows, n_seeds, n_targets)
         return _scores_of_means(means, shift, smallest)
 
-    return _over_seeds(by_seed, len(y_true), seed_axis=-2)
+    return over_seeds(by_seed, len(y_true), seed_axis=-2)
 
 
 def weighted_spearman(y_true: np.ndarray, y_pred: np.ndarray) -> Statistic:
@@ -204,7 +204,7 @@ def weighted_spearman(y_true: np.ndarray, y_pred: np.ndarray) -> Statistic:
     def by_seed(weights: np.ndarray) -> np.ndarray:
         return np.stack([_spearman(weights, y_true, one) for one in y_pred], axis=1)  # (rows, n_seeds, n_targets)
 
-    return _over_seeds(by_seed, len(y_true), seed_axis=1)
+    return over_seeds(by_seed, len(y_true), seed_axis=1)
 
 
 def weighted_quadrant_scores(y_true: np.ndarray, y_pred: np.ndarray, *, centre: float) -> Statistic:
@@ -233,7 +233,7 @@ def weighted_quadrant_scores(y_true: np.ndarray, y_pred: np.ndarray, *, centre: 
     def by_seed(weights: np.ndarray) -> np.ndarray:
         return quadrant_scores((weights @ by_song).reshape(len(weights), len(y_pred), n, n))
 
-    return _over_seeds(by_seed, len(y_true), seed_axis=1)
+    return over_seeds(by_seed, len(y_true), seed_axis=1)
 
 
 def verdict_words(interval: tuple[float, float]) -> str:
@@ -450,7 +450,7 @@ def _smallest_variance(centred: np.ndarray, means: np.ndarray) -> np.ndarray:
     return np.maximum(1e-20 * (np.abs(means) + largest) ** 2, 1e-14 * largest**2)
 
 
-def _over_seeds(by_seed: Statistic, n_songs: int, seed_axis: int) -> Statistic:
+def over_seeds(by_seed: Statistic, n_songs: int, seed_axis: int) -> Statistic:
     """The mean over seeds of a statistic that keeps them apart.
 
     A resample may draw none of the songs that a seed tested, or too few for a score: it is then the mean of the other

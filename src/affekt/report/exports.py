@@ -19,6 +19,7 @@ import numpy as np
 
 from affekt.errors import MissingExtraError
 from affekt.evaluation.metrics import QUADRANT_SCORES
+from affekt.evaluation.over_time import MEASURES
 from affekt.files import write_text
 from affekt.progress import bar, console
 from affekt.report import html, joined, page
@@ -131,6 +132,17 @@ def _csv_rows(view: View) -> Iterator[list[Any]]:
             for name in (*_SCORES, *(name for name in _QUADRANTS if name in row)):
                 numbers = [_number(row.get(f"{name}{end}")) for end in ("", "_low", "_high")]
                 yield [label, target, name, *numbers, int(row["n_songs"]), int(row["n_seeds"]), *about]
+            for name, triple in _over_time(view, label, target).items():
+                yield [label, target, name, *map(_number, triple), int(row["n_songs"]), int(row["n_seeds"]), *about]
+
+
+def _over_time(view: View, label: str, target: str) -> dict[str, tuple[float, float, float]]:
+    """Scores within songs and of all moments together, by name; empty where each song has one annotation."""
+    found = view.scores.over_time
+    if found is None or target not in view.targets:
+        return {}
+    ways = {"over_time": False, "over_time_pooled": True}
+    return {f"{way}_{m}": found.value(label, m, target, pooled) for way, pooled in ways.items() for m in MEASURES}
 
 
 def _number(value: float | None) -> float | str:

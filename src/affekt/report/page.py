@@ -20,6 +20,7 @@ from affekt.report.excerpts import Excerpt
 from affekt.report.failing import WorstSong, groups, worst_songs
 from affekt.report.figures import Picture
 from affekt.report.figures.cost import cost_pictures
+from affekt.report.figures.courses import course_pictures, following_picture
 from affekt.report.figures.factors import effects_picture, interaction_picture
 from affekt.report.figures.failures import group_picture, worst_picture
 from affekt.report.figures.ladder import ladder, shared_limits
@@ -42,6 +43,7 @@ def page_data(view: View, excerpts: Mapping[str, Excerpt] | None = None) -> dict
     """
     data = {
         **_heading(view),
+        "over_time": _over_time(view),
         "answers": _answers(view),
         "caveats": words.caveats(view)[view.synthetic :],  # the banner has said that the music is synthetic
         "comparison": tables.comparison(view),
@@ -72,6 +74,7 @@ def pictures_of(data: Mapping[str, Any]) -> list[Picture]:
     """All pictures of a page, in the order in which they stand on it."""
     failing = data["failing"]
     return [
+        *((*data["over_time"]["following"], *data["over_time"]["courses"]) if data["over_time"] else ()),
         *(answer["picture"] for answer in data["answers"]),
         *data["matrices"],
         *data["cost_pictures"],
@@ -94,9 +97,13 @@ def verdicts(view: View) -> list[words.Verdict]:
 
 
 def further(view: View) -> list[str]:
-    """What else was found: the controlled 2 x 2, and what pretraining adds."""
-    design = factorial(view.scores)
-    return [*(design.sentences() if design else []), *(twin.words for twin in view.twins)]
+    """What else was found: who follows the music, the controlled 2 x 2, and what pretraining adds."""
+    design, over_time = factorial(view.scores), view.scores.over_time
+    return [
+        *(over_time.sentences() if over_time else []),
+        *(design.sentences() if design else []),
+        *(twin.words for twin in view.twins),
+    ]
 
 
 def _heading(view: View) -> dict[str, Any]:
@@ -115,6 +122,32 @@ def _heading(view: View) -> dict[str, Any]:
 def _answers(view: View) -> list[dict[str, Any]]:
     limits = shared_limits([view])
     return [{**verdict._asdict(), "picture": ladder(view, verdict.target, limits)} for verdict in words.verdicts(view)]
+
+
+def _over_time(view: View) -> dict[str, Any] | None:
+    """How well each encoder follows a song; None where each song has one annotation."""
+    found = view.scores.over_time
+    if found is None:
+        return None
+    heard = view.experiment.get("frames") or {}
+    return {
+        "sentences": found.sentences(),
+        "table": tables.over_time(view, found),
+        "pooled": tables.over_time(view, found, pooled=True),
+        "following": [following_picture(view, found, target) for target in view.targets],
+        "courses": course_pictures(view, found),
+        "undefined": {label: n for label in view.order if (n := found.undefined(label))},
+        "n_frames": f"{found.n_frames:,}".replace(",", "\u202f"),
+        "heard": _heard_words(heard),
+    }
+
+
+def _heard_words(frames: Mapping[str, Any]) -> str:
+    """What an encoder heard of a song for each moment, as a sentence."""
+    if not frames:
+        return ""
+    where = "before it" if frames.get("causal") else "around it: also what comes after"
+    return f"Each moment is judged by the {frames.get('window_s'):g} s {where}."
 
 
 def _inputs(view: View) -> dict[str, Any] | None:

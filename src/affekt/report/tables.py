@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from affekt.evaluation import metrics
+from affekt.evaluation.over_time import MEASURES, OverTime
 from affekt.evaluation.scores import with_ends
 from affekt.report.view import View
 
@@ -77,6 +78,20 @@ def comparison(view: View) -> dict[str, Any]:
         groups.append({"name": "mean of the targets", "rows": rows, "best": None if groups[0]["best"] is None else 0})
     columns = ["encoder", "R²", "R² over mean", "RMSE", "MAE", "Pearson r", "Spearman ρ", "CCC"]
     return {"columns": columns, "align": "lrrrrrrr", "groups": groups}
+
+
+def over_time(view: View, found: OverTime, pooled: bool = False) -> dict[str, Any]:
+    """RMSE, r and CCC within songs and averaged, or of all moments together; each with its interval."""
+    rows = [
+        [
+            target,
+            label,
+            *(interval_text(*found.value(label, m, target, pooled), 3 if m == "rmse" else 2) for m in MEASURES),
+        ]
+        for target in view.targets
+        for label in [*found.ranking(target), *(e for e in found.encoders if e not in found.ranking(target))]
+    ]
+    return table(["target", "encoder", "RMSE", "Pearson r", "CCC"], rows, "llrrr")
 
 
 def pairs(view: View) -> dict[str, Any]:

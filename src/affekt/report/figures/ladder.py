@@ -82,7 +82,7 @@ def ladder(view: View, target: str, limits: tuple[float, float] | None = None, k
         if ceiling is None
         else [note(f"ceiling {ceiling:.2f}", ceiling, _anchor(ceiling, low, high))],
     }
-    traces = [_r2_trace(view, label, at, values[label], low) for label, at in steps.items()]
+    traces = [score_trace(view, label, at, values[label], low) for label, at in steps.items()]
     best = next(iter(view.ranking(target)), None)
     said = f" The highest is {view.title(best)} with {interval_text(*values[best])}." if best else ""
     limit = "" if ceiling is None else f" The ceiling is {ceiling:.2f}."
@@ -205,10 +205,12 @@ def _marker(view: View, label: str, beyond: bool) -> dict[str, Any]:
     }
 
 
-def _r2_trace(view: View, label: str, at: float, triple: Triple, lowest: float) -> Trace:
+def score_trace(view: View, label: str, at: float, triple: Triple, lowest: float, name: str = "R²") -> Trace:
+    """One encoder's score as a mark with its interval; below `lowest` a triangle at the edge."""
     value, low, high = triple
     beyond = bool(value < lowest)
     words = "".join(f", {role}" for role in view.roles(label))
+    said = f"{name} {interval_text(value, low, high)}"
     trace: Trace = {
         "type": "scatter",
         "mode": "markers+text",
@@ -219,7 +221,7 @@ def _r2_trace(view: View, label: str, at: float, triple: Triple, lowest: float) 
         "textposition": "middle right" if beyond else "top center",
         "textfont": {"size": 12},
         "marker": _marker(view, label, beyond),
-        "hovertemplate": f"{escaped(view.title(label))}{words}<br>R² {interval_text(value, low, high)}<extra></extra>",
+        "hovertemplate": f"{escaped(view.title(label))}{words}<br>{said}<extra></extra>",
     }
     bar = {} if beyond else error_bar(value, low, high, view.colours[label])
     return {**trace, "error_x": bar} if bar else trace
