@@ -15,6 +15,7 @@ import affekt
 from affekt import experiment as story
 from affekt.config import Experiment, parse_experiment
 from affekt.data import Dataset, load_dataset
+from affekt.data.curves import Curve
 from affekt.data.splits import Fold, Split
 from affekt.errors import ConfigError, DataError, LeakageError
 from affekt.evaluation.results import Results
@@ -251,3 +252,100 @@ def test_one_genre_is_left_out_at_a_time(song_folder: Path, store: Store, tmp_pa
     for prediction in results.predictions:
         by_fold.setdefault(prediction.fold, set()).add(genre[prediction.song_id])
     assert sorted(map(sorted, by_fold.values())) == [["bright"], ["dark"]]
+
+
+# --- over time ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def moving(song_folder: Path) -> Dataset:
+    """The songs with a rising course of valence and a falling one of arousal around their annotation."""
+    songs = []
+    for song in load_dataset("folder", root=song_folder).songs:
+        times_s = np.arange(1.0, 6.0, 0.5)
+        slope = np.linspace(-0.5, 0.5, len(times_s))[:, None] * [1, -1]
+        curve = Curve(times_s, np.clip(np.array(song.targets) + slope, 1, 9))
+        songs.append(replace(song, curve=curve, targets=curve.mean))
+    return Dataset("moving", tuple(songs))
+
+
+HEARD = {"frames": {"window_s": 1.0, "hop_s": 1.0}, "encoders": ["mean", "handcrafted"], "folds": 2}
+
+
+@pytest.fixture(scope="module")
+def followed(moving: Dataset, store: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Path]:
+    out = tmp_path_factory.mktemp("run") / "moving"
+    return story.compare(moving, out=out, store=store, quiet=True, **HEARD), out
+
+
+def test_over_time_every_moment_of_every_song_is_predicted_once(followed: tuple[Results, Path]) -> None:
+    results, out = followed
+    assert len(results.curves) == 2 * 16
+    assert {len(curve.y_pred) for curve in results.curves} == {5}
+    assert {len(song["curve"]["times_s"]) for song in results.songs} == {5}
+    means = {(c.encoder, c.song_id): np.mean(c.y_pred, axis=0) for c in results.curves}
+    for p in results.predictions:
+        assert p.y_pred == pytest.approx(means[p.encoder, p.song_id][results.targets.index(p.target)])
+    assert Results.load(out / "results.json") == results
+
+
+def test_over_time_a_rerun_computes_nothing_and_gives_the_same(
+    followed: tuple[Results, Path], moving: Dataset, store: Store, tmp_path: Path
+) -> None:
+    again = story.compare(moving, out=tmp_path / "again", store=store, quiet=True, **HEARD)
+    assert again.curves == followed[0].curves
+    assert {row["n_extracted"] for row in again.cost} == {0}
+
+
+def test_over_time_a_head_is_trained_on_frames(moving: Dataset, store: Store, tmp_path: Path) -> None:
+    settings = {**HEARD, "head": "linear", "training": {"epochs": 2}, "encoders": ["handcrafted"]}
+    results = story.compare(moving, out=tmp_path / "linear", store=store, quiet=True, **settings)
+    assert {len(curve.y_pred) for curve in results.curves} == {5}
+    assert len(results.history) == 4
+
+
+def test_over_time_the_control_gives_songs_the_course_of_others(moving: Dataset) -> None:
+    mixed = story.permuted(moving, seed=1)
+    assert mixed.dynamic and mixed.targets().tolist() != moving.targets().tolist()
+    own = {song.targets: song.curve.values.tolist() for song in moving.songs}
+    for song in mixed.songs:
+        np.testing.assert_allclose(song.curve.values, own[song.targets])
+
+
+def test_over_time_a_song_shorter_than_its_annotation_is_left_out_and_named(
+    moving: Dataset, store: Store, tmp_path: Path
+) -> None:
+    first = moving.songs[0]
+    late = Curve(first.curve.times_s + 3, first.curve.values)
+    songs = (replace(first, curve=late), *moving.songs[1:])
+    results = story.compare(replace(moving, songs=songs), out=tmp_path / "late", store=store, quiet=True, **HEARD)
+    assert [row["song_id"] for row in results.skipped] == [first.id]
+    assert "annotated up to" in results.skipped[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"frames": {"hop_s": 1.0}}, 'frames: belongs to dataset.annotations "dynamic"'),
+        (
+            {"dataset": {"name": "demo", "annotations": "dynamic"}, "clips": {"count": 3}},
+            'clips: belongs to dataset.annotations "static"',
+        ),
+        (
+            {
+                "dataset": {"name": "demo", "annotations": "dynamic"},
+                "encoders": ["mean", {"name": "handcrafted", "clips": {"count": 3}}],
+            },
+            'encoders[1].clips: belongs to dataset.annotations "static"',
+        ),
+        (
+            {"dataset": {"name": "folder", "root": "x", "annotations": "dynamic"}},
+            'dataset.annotations: not for "folder"',
+        ),
+    ],
+)
+def test_what_is_heard_must_fit_what_is_annotated(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_experiment({"encoders": ["mean"], **settings})
+    assert told in str(error.value)
+    assert str(error.value).count("belongs to dataset") <= 1

@@ -72,6 +72,8 @@ def run_experiment(
     """
     started = time.time()
     dataset = open_dataset(experiment, quiet) if dataset is None else dataset
+    if dataset.dynamic:
+        dataset = dataset.thinned(experiment.frames.hop_s)
     if experiment.permute_labels:
         dataset = permuted(dataset, experiment.seeds[0])
     contenders = enter(experiment, dataset, quiet)
@@ -115,6 +117,8 @@ def compare(
         AffektError: as `run_experiment`.
     """
     value = {"name": _allowed_name(dataset.name), "split": {"folds": folds}, "seeds": list(range(seeds)), **settings}
+    if dataset.dynamic:
+        value["dataset"] = {"annotations": "dynamic"}
     experiment = parse_experiment({**value, "encoders": list(encoders)})
     results, folder = run_experiment(experiment, out, store, quiet, dataset)
     results.run["experiment"]["dataset"] = {"name": dataset.name, "root": None, "loaded": "by the calling program"}
@@ -150,9 +154,9 @@ def open_dataset(experiment: Experiment, quiet: bool = False) -> Dataset:
         options["scale"] = section.scale
     if section.n_songs is not None:
         options["n_songs"] = section.n_songs
-    if section.annotations == "static":
-        return load_dataset(section.name, **options)
-    return load_dataset(section.name, annotations="dynamic", **options).thinned(experiment.frames.hop_s)
+    if section.annotations != "static":
+        options["annotations"] = section.annotations
+    return load_dataset(section.name, **options)
 
 
 def permuted(dataset: Dataset, seed: int) -> Dataset:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from affekt.data.base import Dataset, Song, named
-from affekt.errors import DataError
+from affekt.data.curves import Curve
+from affekt.errors import ConfigError, DataError
 
 
 def dataset(*songs, **more):
@@ -133,3 +134,47 @@ def test_named_lists_a_few_and_counts_the_rest(items, at_most):
     text = named(items, at_most)
     assert text.startswith(", ".join(items[:at_most]))
     assert text.endswith(f"and {len(items) - at_most} more") == (len(items) > at_most) or not items
+
+
+# --- annotations over time ----------------------------------------------------------------------------------------
+
+
+def moving(n_frames=6, n_songs=3, curves=True):
+    times_s = np.arange(n_frames) * 0.5 + 15
+    songs = []
+    for i in range(n_songs):
+        curve = Curve(times_s, np.arange(2.0 * n_frames).reshape(-1, 2) / 100 + i / 10)
+        songs.append(Song(f"s{i}", None, curve.mean, curve=curve if curves else None))
+    return songs
+
+
+def test_a_data_set_is_annotated_over_time_or_it_is_not():
+    assert Dataset("x", tuple(moving()), scale=(-1, 1)).dynamic
+    assert not Dataset("x", tuple(moving(curves=False)), scale=(-1, 1)).dynamic
+    with pytest.raises(DataError, match="over time are there for 2 of 3 songs"):
+        Dataset("x", (*moving()[:2], moving(curves=False)[2]), scale=(-1, 1))
+
+
+def test_a_broken_curve_is_named():
+    songs = moving()
+    songs[1] = replace(songs[1], curve=Curve(songs[1].curve.times_s[::-1], songs[1].curve.values))
+    with pytest.raises(DataError, match=r"times that do not ascend: s1"):
+        Dataset("x", tuple(songs), scale=(-1, 1))
+
+
+def test_thinning_keeps_moments_and_takes_their_mean():
+    thin = Dataset("x", tuple(moving()), scale=(-1, 1)).thinned(1.0)
+    assert [len(song.curve) for song in thin.songs] == [3, 3, 3]
+    np.testing.assert_allclose(thin.songs[0].targets, (0.04, 0.05))
+
+
+def test_a_hop_that_leaves_one_moment_is_refused():
+    with pytest.raises(ConfigError, match="3 songs have fewer than 2 moments"):
+        Dataset("x", tuple(moving()), scale=(-1, 1)).thinned(3.0)
+
+
+def test_the_fingerprint_follows_the_course_and_not_its_mean_alone():
+    songs = moving()
+    turned = replace(songs[0], curve=Curve(songs[0].curve.times_s, songs[0].curve.values[::-1]))
+    whole, other = Dataset("x", tuple(songs)), Dataset("x", (turned, *songs[1:]))
+    assert whole.fingerprint() != other.fingerprint()

@@ -401,3 +401,50 @@ def test_real_labels_without_dynamic_files_are_known_by_their_numbers(tmp_path):
     (tmp_path / STATIC_NAMES[0]).chmod(0o644)
     (tmp_path / STATIC_NAMES[0]).write_text("\n".join([header, *mended[:1744]]))
     assert labels_of(load_deam(tmp_path)) == labels_of(whole)
+
+
+class TestAnnotationsOverTime:
+    def test_every_song_has_its_curve_and_its_mean(self, small_deam):
+        dataset = load_deam(small_deam.root, annotations="dynamic")
+        assert dataset.dynamic and dataset.scale == (-1.0, 1.0) and dataset.target_names == ("valence", "arousal")
+        for song in dataset.songs:
+            valence, arousal = small_deam.truth[int(song.id)]
+            assert len(song.curve) == (20 if int(song.id) > 2000 else 10)
+            np.testing.assert_allclose(song.targets, ((valence - 5) / 4, (arousal - 5) / 4), atol=0.1)
+            np.testing.assert_allclose(song.targets, song.curve.values.mean(axis=0))
+
+    def test_they_are_not_exchanged_where_the_static_ones_are(self, small_deam):
+        static, dynamic = load_deam(small_deam.root), load_deam(small_deam.root, annotations="dynamic")
+        together = np.corrcoef(static.targets().T, dynamic.targets().T)
+        assert together[0, 2] > 0.95 and together[1, 3] > 0.95
+
+    def test_one_target(self, small_deam):
+        both = load_deam(small_deam.root, annotations="dynamic")
+        alone = load_deam(small_deam.root, annotations="dynamic", targets=["arousal"])
+        np.testing.assert_array_equal(alone.songs[0].curve.values, both.songs[0].curve.values[:, 1:])
+
+    def test_they_change_the_fingerprint(self, small_deam):
+        before = load_deam(small_deam.root, annotations="dynamic").fingerprint()
+        edit(small_deam.dynamic_files[0], "sample_15500ms", "sample_15501ms")
+        edit(small_deam.dynamic_files[1], "sample_15500ms", "sample_15501ms")
+        assert load_deam(small_deam.root, annotations="dynamic").fingerprint() != before
+
+    def test_a_copy_without_them_says_where_they_lie(self, small_deam):
+        for path in small_deam.dynamic_files:
+            path.unlink()
+        with pytest.raises(DataError, match=r"no annotations over time.*valence\.csv and arousal\.csv"):
+            load_deam(small_deam.root, annotations="dynamic")
+
+    def test_files_that_do_not_agree_with_the_static_ones_are_refused(self, small_deam):
+        valence, arousal = small_deam.dynamic_files
+        lines = valence.read_text().splitlines()
+        ids = [line.split(",", 1)[0] for line in lines[1:]]
+        mixed = [f"{i},{line.split(',', 1)[1]}" for i, line in zip([*ids[7:], *ids[:7]], lines[1:], strict=True)]
+        valence.write_text("\n".join([lines[0], *mixed]) + "\n")
+        arousal.write_text(valence.read_text())
+        with pytest.raises(DataError, match="do not agree with the static ones"):
+            load_deam(small_deam.root, annotations="dynamic")
+
+    def test_another_word_is_refused(self, small_deam):
+        with pytest.raises(ConfigError, match="allowed: static, dynamic"):
+            load_deam(small_deam.root, annotations="over time")

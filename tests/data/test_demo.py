@@ -18,7 +18,7 @@ from affekt.data.deam import load_deam, read_deam
 from affekt.data.demo import draw_corpus, label_moments, load_demo
 from affekt.data.exchange import measure_agreement
 from affekt.data.synthesis import CUE_NAMES, STYLES
-from affekt.errors import DataError, StorageError
+from affekt.errors import ConfigError, DataError, StorageError
 
 PER_RATER = "DEAM_Annotations/annotations/annotations per each rater/song_level/static_annotations_songs_1_2000.csv"
 STATIC = "DEAM_Annotations/annotations/annotations averaged per song/song_level"
@@ -349,3 +349,59 @@ def test_damaged_corpus_says_what_to_do(tmp_path, short):
     (only_folder(tmp_path) / "SYNTHETIC.json").unlink()
     with pytest.raises(DataError, match=r"SYNTHETIC.json, 1 of 3 audio files missing. Delete this folder"):
         load_demo(tmp_path, n_songs=3)
+
+
+# --- songs that change ------------------------------------------------------------------------------------------
+
+
+def test_songs_that_change_have_sections_within_the_song():
+    corpus = draw_corpus(40, 3, changing=True)
+    for song in corpus.songs:
+        starts = [section.start_s for section in song.sections]
+        assert 3 <= len(starts) <= 5 and starts[0] == 0.0
+        assert (np.diff([*starts, demo.LENGTH_S]) >= 6.0 - 1e-9).all()
+    assert all(len(song.sections) == 1 for song in draw_corpus(40, 3).songs)
+
+
+def test_what_is_felt_follows_the_music_with_a_delay():
+    song = draw_corpus(5, 3, changing=True).songs[0]
+    starts = [section.start_s for section in song.sections]
+    expressed = demo.true_emotion(np.stack([section.piece.cues.as_row() for section in song.sections]))
+    at_start = demo.felt_over_time(song, np.array([starts[1]]))[0]
+    np.testing.assert_allclose(at_start, expressed[0], atol=1e-9)  # settled before the song, so nothing moved so far
+    later = demo.felt_over_time(song, starts[1] + np.array([0.0, 2.0, 4.0]))
+    gap = np.abs(later - expressed[1])
+    np.testing.assert_allclose(gap[1] / gap[0], np.exp(-1), rtol=1e-6)
+    np.testing.assert_allclose(gap[2] / gap[0], np.exp(-2), rtol=1e-6)
+
+
+def test_the_truth_of_a_song_that_does_not_change_is_what_its_cues_express():
+    corpus = draw_corpus(20, 3)
+    np.testing.assert_allclose(corpus.truth, demo.true_emotion(corpus.cues))
+
+
+def test_annotations_over_time_come_with_songs_that_sound_accordingly(tmp_path):
+    dataset = load_demo(tmp_path, n_songs=3, seed=2, progress=False, annotations="dynamic")
+    corpus = draw_corpus(3, 2, changing=True)
+    assert dataset.dynamic and dataset.synthetic and dataset.scale == (-1.0, 1.0) and dataset.ceiling is None
+    for song, drawn in zip(dataset.songs, corpus.songs, strict=True):
+        assert len(song.curve) == 60 and song.curve.times_s[0] == 15.0
+        felt = (demo.felt_over_time(drawn, song.curve.times_s) - 5) / 4
+        assert np.abs(song.curve.values - np.clip(felt, -1, 1)).max() < 0.25  # the drift of the raters
+        samples, rate_hz = soundfile.read(song.audio_path)
+        assert len(samples) / rate_hz == pytest.approx(demo.LENGTH_S, abs=0.1)
+        for section, end_s in zip(
+            drawn.sections, [s.start_s for s in drawn.sections[1:]] + [demo.LENGTH_S], strict=True
+        ):
+            part = samples[int((section.start_s + 0.2) * rate_hz) : int((end_s - 0.2) * rate_hz)]
+            level_db = 20 * np.log10(np.sqrt(np.mean(part**2)))
+            assert level_db == pytest.approx(section.piece.cues.loudness_dbfs, abs=2.0)
+
+
+def test_the_two_corpora_lie_side_by_side(short, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "LENGTH_S", 31.0)  # room for five sections
+    still, moving = (load_demo(tmp_path, n_songs=2, progress=False, annotations=a) for a in ("static", "dynamic"))
+    assert len(list(tmp_path.iterdir())) == 2
+    assert not still.dynamic and moving.dynamic
+    with pytest.raises(ConfigError, match="allowed: static, dynamic"):
+        load_demo(tmp_path, annotations="both")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from affekt.evaluation.results import Prediction, Results
+from affekt.evaluation.results import PredictedCurve, Prediction, Results
 from affekt.evaluation.scores import score
 from affekt.report.view import View
 
@@ -30,12 +30,13 @@ def make_results(
     ceiling: tuple[float, ...] | None = None,
     seed: int = 0,
     shift: float = 0.0,
+    n_frames: int = 0,
 ) -> Results:
     """A comparison of encoders whose predictions are the annotation, shrunk, plus noise of the given spread.
 
     An encoder called "mean" predicts the mean of the other folds. One whose name ends in "-closed" has no epochs; one
     that ends in " (untrained)" is the twin of what stands before; "waveform/mamba" is a cell of a 2 x 2. `shift` is
-    added to the first target's annotations.
+    added to the first target's annotations. With `n_frames`, songs are annotated over time: a sine around each value.
     """
     rng = np.random.default_rng(seed)
     noise = {"wav2vec2-base": 0.7, "mambavision-s": 0.5} if noise is None else noise
@@ -56,7 +57,7 @@ def make_results(
                 for t, target in enumerate(targets)
             ]
     trained = [label for label in noise if label != "mean" and not label.endswith("-closed")]
-    return Results(
+    made = Results(
         dataset={
             "name": "demo" if synthetic else "deam",
             "scale": [1.0, 9.0],
@@ -93,6 +94,28 @@ def make_results(
             "started": "2026-11-22T10:00:00+00:00",
         },
     )
+    if n_frames:
+        _annotate_over_time(made, n_frames, rng)
+    return made
+
+
+def _annotate_over_time(results: Results, n_frames: int, rng: np.random.Generator) -> None:
+    """Songs that move around their annotation, and encoders that follow with their own error; "mean" stands still."""
+    wave = 0.5 * np.sin(np.linspace(0, 2 * np.pi, n_frames))[:, None]
+    results.run["experiment"]["frames"] = {"window_s": 4.0, "hop_s": 0.5, "causal": True}
+    whole = {(p.encoder, p.seed, p.song_id, p.target): p for p in results.predictions}
+    for song in results.songs:
+        true = [whole[results.labels[0], results.seeds[0], song["id"], t].y_true for t in results.targets]
+        song["curve"] = {
+            "times_s": [15 + 0.5 * i for i in range(n_frames)],
+            "y_true": (np.array(true) + wave).tolist(),
+        }
+        for label in results.labels:
+            for seed in results.seeds:
+                found = [whole[label, seed, song["id"], t] for t in results.targets]
+                moved = 0.0 if label == "mean" else wave + rng.normal(0, 0.2, (n_frames, len(found)))
+                course = np.array([p.y_pred for p in found]) + moved + np.zeros((n_frames, 1))
+                results.curves.append(PredictedCurve(label, seed, found[0].fold, song["id"], course.tolist()))
 
 
 def _song(number: int, rng: np.random.Generator) -> dict[str, Any]:

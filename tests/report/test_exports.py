@@ -113,3 +113,18 @@ def test_neither_torch_nor_the_data_are_needed(comparison, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "mean" in done.stdout and all((tmp_path / name).exists() for name in TEXTS)
+
+
+def test_over_time_every_song_has_its_scores_in_a_file(comparison, tmp_path):
+    results = comparison(noise={"mean": 0.0, "b": 0.5}, n_songs=12, n_frames=9, synthetic=True)
+    paths = write_all(results, tmp_path, quiet=True)
+    assert "over_time.csv" in [path.name for path in paths]
+    table = pd.read_csv(tmp_path / "over_time.csv", dtype={"song_id": str})
+    assert len(table) == 2 * 12 * 2 and set(table["n_frames"]) == {9} and set(table["music"]) == {"synthetic music"}
+    found = score(results).over_time
+    mine = table[(table["encoder"] == "b") & (table["target"] == "arousal")]
+    assert mine["ccc"].mean() == pytest.approx(found.value("b", "ccc", "arousal")[0], abs=1e-5)
+    assert table[table["encoder"] == "mean"]["pearson"].isna().all()
+    wide = pd.read_csv(tmp_path / "results.csv")
+    row = wide[(wide["encoder"] == "b") & (wide["target"] == "arousal") & (wide["score"] == "over_time_ccc")]
+    assert row["value"].item() == pytest.approx(found.value("b", "ccc", "arousal")[0], abs=1e-5)

@@ -211,3 +211,20 @@ def test_results_survive_a_save(comparison, tmp_path):
     results = comparison()
     results.save(tmp_path / "results.json")
     assert Results.load(tmp_path / "results.json").table().equals(results.table())
+
+
+def test_who_follows_the_music_stands_first_where_songs_are_annotated_over_time(comparison, written):
+    page = written(comparison(noise=NOISE, n_frames=10, synthetic=True))
+    assert [attrs["id"] for attrs in page.named("section")][:2] == ["over-time", "verdict"]
+    for sentence in (
+        "Who follows the music?",
+        "Valence over time: ",
+        "Each moment is judged by the 4 s before it.",
+        "Songs as a whole",
+        "mean: 40 songs without r",
+    ):
+        assert sentence in page.words
+
+
+def test_songs_with_one_annotation_say_nothing_of_time(comparison, written):
+    assert "over time" not in written(comparison(noise=NOISE)).words

@@ -84,3 +84,15 @@ def test_undefined_numbers_are_dashes(comparison):
 def test_scored_results_are_not_scored_again(comparison):
     results = comparison()
     assert printed(score(results)) == printed(results)
+
+
+def test_over_time_has_a_table_of_its_own_and_columns_down_a_pipe(comparison):
+    results = comparison(noise={"mean": 0.0, "b": 0.5}, n_frames=9)
+    text = printed(results, width=100)
+    found = score(results).over_time
+    value, low, high = found.value("b", "ccc", "valence")
+    assert "within songs, averaged over songs" in text and f"{value:z.2f} [{low:z.2f}, {high:z.2f}]" in text
+    assert "b follows it best" in text
+    table = pd.read_csv(io.StringIO(printed(results, terminal=False)), sep="\t")
+    mine = table[(table["encoder"] == "b") & (table["target"] == "valence")]
+    assert mine["over_time_ccc"].item() == pytest.approx(value, abs=1e-5)

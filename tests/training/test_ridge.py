@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.model_selection import PredefinedSplit, cross_val_score
 
 from affekt.data.splits import Fold
+from affekt.training import ridge
 from affekt.training.ridge import ALPHAS, fit_ridge
 from affekt.training.table import ClipTable, Task
 
@@ -134,3 +136,52 @@ def test_it_is_the_same_every_time() -> None:
     arrays, labels = make(noise=0.5)
     first, second = (fit_ridge(task(arrays, labels)).predictions for _ in range(2))
     np.testing.assert_array_equal(list(first.values()), list(second.values()))
+
+
+# --- over time ----------------------------------------------------------------------------------------------------
+
+
+def make_over_time(noise: float = 0.0, seed: int = 0) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Songs of three to nine frames, each with its annotation; songs lie apart, frames of a song together."""
+    rng = np.random.default_rng(seed)
+    places = {s: rng.normal(size=DIM) for s in SONGS}
+    arrays = {s: (places[s] + 0.3 * rng.normal(size=(rng.integers(3, 10), DIM))).astype(np.float32) for s in SONGS}
+    weights = rng.normal(size=(DIM, 2))
+    own = {s: noise * rng.normal(size=2) for s in SONGS}  # what no embedding of the song knows
+    return arrays, {s: x.astype(float) @ weights + own[s] for s, x in arrays.items()}
+
+
+def test_over_time_a_frame_is_an_example() -> None:
+    arrays, labels = make_over_time()
+    fitted = fit_ridge(task(arrays, labels), clip=None)
+    for song in FOLD.test:
+        assert fitted.predictions[song].shape == labels[song].shape
+        np.testing.assert_allclose(fitted.predictions[song], labels[song], atol=0.01)
+
+
+def test_over_time_the_strength_is_chosen_by_songs_left_out() -> None:
+    arrays, labels = make_over_time(noise=2.0)
+    x = np.concatenate([arrays[s] for s in FOLD.train]).astype(float)
+    y = np.concatenate([labels[s] for s in FOLD.train])
+    song = np.repeat(np.arange(len(FOLD.train)), [len(arrays[s]) for s in FOLD.train])
+    found = ridge._by_parts_of_songs(x, y, song, seed=3)
+    part = np.random.default_rng(3).permutation(len(FOLD.train))[song] % ridge.N_PARTS
+    for target in range(2):
+        errors = [
+            -cross_val_score(
+                Ridge(alpha=alpha), x, y[:, target], cv=PredefinedSplit(part), scoring="neg_mean_squared_error"
+            )
+            @ np.bincount(part)
+            for alpha in ALPHAS
+        ]
+        assert found.alpha[target] == pytest.approx(ALPHAS[np.argmin(errors)])
+    by_frames = RidgeCV(ALPHAS, alpha_per_target=True).fit(x, y)
+    assert (found.alpha > by_frames.alpha_).any()  # frames of a song speak for each other
+
+
+def test_over_time_nothing_heard_is_the_mean_of_all_frames() -> None:
+    arrays, labels = make_over_time()
+    fitted = fit_ridge(task({s: x[:, :0] for s, x in arrays.items()}, labels))
+    train = np.concatenate([labels[s] for s in (*FOLD.train, *FOLD.validation)])
+    for song in FOLD.test:
+        np.testing.assert_allclose(fitted.predictions[song], np.broadcast_to(train.mean(axis=0), labels[song].shape))

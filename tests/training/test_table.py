@@ -100,3 +100,39 @@ def test_a_task_hands_out_labels_in_the_order_asked_for() -> None:
     labels = {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 4.0])}
     task = Task(ClipTable({"a": np.zeros((1, 1))}), labels, Fold(("a",), (), ("b",)), 0)
     assert task.y(["b", "a"]).tolist() == [[3, 4], [1, 2]]
+
+
+def over_time(table: ClipTable, arrays: dict[str, np.ndarray]) -> tuple[Task, dict[str, np.ndarray]]:
+    labels = {
+        song: np.arange(2.0 * len(array)).reshape(-1, 2) + 100 * i for i, (song, array) in enumerate(arrays.items())
+    }
+    return Task(table, labels, Fold(("song0",), ("song1",), ("song2",)), seed=0), labels
+
+
+def test_over_time_each_row_has_its_own_annotation(table: ClipTable, arrays: dict[str, np.ndarray]) -> None:
+    task, labels = over_time(table, arrays)
+    songs = ["song4", "song0"]
+    np.testing.assert_array_equal(task.y_of_rows(songs), np.concatenate([labels[s] for s in songs]))
+    rows, song = task.x(songs)
+    np.testing.assert_array_equal(rows, np.concatenate([arrays[s] for s in songs]).astype(float))
+    assert song.tolist() == [0, 0, *[1] * 6]
+
+
+def test_over_time_a_song_is_predicted_as_a_course(table: ClipTable, arrays: dict[str, np.ndarray]) -> None:
+    task, labels = over_time(table, arrays)
+    songs = ["song1", "song6", "song3"]
+    found = task.by_song(songs, task.y_of_rows(songs))
+    assert list(found) == songs
+    for song in songs:
+        np.testing.assert_array_equal(found[song], labels[song])
+
+
+def test_one_annotation_a_song_is_shared_by_its_clips_and_predicted_as_their_mean(
+    table: ClipTable, arrays: dict[str, np.ndarray]
+) -> None:
+    labels = {song: np.array([i, -i], dtype=float) for i, song in enumerate(arrays)}
+    task = Task(table, labels, Fold(("song0",), ("song1",), ("song2",)), seed=0)
+    songs = ["song2", "song4"]
+    np.testing.assert_array_equal(task.y_of_rows(songs), [[2, -2]] * 3 + [[4, -4]] * 2)
+    found = task.by_song(songs, np.array([[0.0], [3.0], [6.0], [1.0], [2.0]]))
+    assert {song: value.tolist() for song, value in found.items()} == {"song2": [3.0], "song4": [1.5]}

@@ -2,6 +2,7 @@
 
     report.html   results.csv   table.tex   summary.md   figures/<picture>.png|svg
 
+and, where songs are annotated over time, over_time.csv with the scores of every song.
 All are made from the scores alone, each file whole or not at all.
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from affekt.errors import MissingExtraError
+from affekt.evaluation import metrics
 from affekt.evaluation.metrics import QUADRANT_SCORES
 from affekt.evaluation.over_time import MEASURES
 from affekt.files import write_text
@@ -73,6 +75,7 @@ def write_all(
         "results.csv": results_csv(view),
         "table.tex": latex_table(view),
         "summary.md": summary(view, of.heading(view), of.verdicts(view), of.further(view)),
+        **({"over_time.csv": over_time_csv(view)} if view.scores.over_time else {}),
     }
     for name, text in texts.items():
         write_text(folder / name, text)
@@ -102,6 +105,23 @@ def results_csv(view: View) -> str:
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(CSV_COLUMNS)
     writer.writerows(_csv_rows(view))
+    return text.getvalue()
+
+
+def over_time_csv(view: View) -> str:
+    """Every song of every encoder over time, seeds averaged: a row for each encoder, song and target."""
+    found = view.scores.over_time
+    assert found is not None  # it was asked before
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(("encoder", "song_id", "target", "n_frames", *MEASURES, "music"))
+    music = "synthetic music" if view.synthetic else ""
+    for label in found.encoders:
+        values = metrics.mean_over_seeds(found.per_song[label])  # (n_songs, n_measures, n_targets)
+        for i, song in enumerate(view.scores.song_ids):
+            for c, target in enumerate(view.targets):
+                numbers = [_number(value) for value in values[i, :, c]]
+                writer.writerow((label, song, target, len(found.times_s[i]), *numbers, music))
     return text.getvalue()
 
 

@@ -136,6 +136,8 @@ def _over_time(view: View) -> dict[str, Any] | None:
         "pooled": tables.over_time(view, found, pooled=True),
         "following": [following_picture(view, found, target) for target in view.targets],
         "courses": course_pictures(view, found),
+        "songs": tables.songs_over_time(view, found),
+        "n_left_out": max(0, len(view.songs) - tables.MOST_SONGS),
         "undefined": {label: n for label in view.order if (n := found.undefined(label))},
         "n_frames": f"{found.n_frames:,}".replace(",", "\u202f"),
         "heard": _heard_words(heard),

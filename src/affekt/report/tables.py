@@ -14,9 +14,11 @@ import numpy as np
 from affekt.evaluation import metrics
 from affekt.evaluation.over_time import MEASURES, OverTime
 from affekt.evaluation.scores import with_ends
-from affekt.report.view import View
+from affekt.report.view import View, song_name
 
 MISSING = "–"
+#: Songs that a page lists one by one.
+MOST_SONGS = 100
 #: With a true minus sign.
 QUADRANTS = tuple(name.replace("-", "−") for name in metrics.QUADRANTS)
 
@@ -92,6 +94,18 @@ def over_time(view: View, found: OverTime, pooled: bool = False) -> dict[str, An
         for label in [*found.ranking(target), *(e for e in found.encoders if e not in found.ranking(target))]
     ]
     return table(["target", "encoder", "RMSE", "Pearson r", "CCC"], rows, "llrrr")
+
+
+def songs_over_time(view: View, found: OverTime, at_most: int = MOST_SONGS) -> dict[str, Any]:
+    """Pearson's r and CCC within each of the first songs, target by target, seeds averaged."""
+    values = {label: metrics.mean_over_seeds(found.per_song[label]) for label in found.encoders}
+    at = [MEASURES.index(measure) for measure in ("pearson", "ccc")]
+    rows = [
+        [song_name(song), target, *(" / ".join(decimals(values[e][i, k, c]) for k in at) for e in found.encoders)]
+        for i, song in enumerate(view.songs[:at_most])
+        for c, target in enumerate(view.targets)
+    ]
+    return table(["song", "target", *found.encoders], rows, "ll" + "r" * len(found.encoders))
 
 
 def pairs(view: View) -> dict[str, Any]:
