@@ -48,8 +48,8 @@ A float with an exponent needs a dot: `3.0e-5`, not `3e-5`.
 
 Examples: [demo.yaml](../experiments/demo.yaml), [deam.yaml](../experiments/deam.yaml),
 [seed.yaml](../experiments/seed.yaml), [inputs.yaml](../experiments/inputs.yaml),
-[emotify.yaml](../experiments/emotify.yaml). What the settings do is told in [method.md](method.md), the data sets in
-[datasets.md](datasets.md).
+[emotify.yaml](../experiments/emotify.yaml), [dynamic.yaml](../experiments/dynamic.yaml). What the settings do is told
+in [method.md](method.md), the data sets in [datasets.md](datasets.md).
 """
 
 ENCODERS = """\
@@ -72,6 +72,7 @@ FOOT = """\
 ## Between keys
 
 - `head: ridge` is a closed form and needs `freeze: all`.
+- `clips` is for `dataset.annotations` `static`, `frames` for `dynamic`.
 - `training.validation` counts beside the list alone: all encoders share one split. `split.kind`
   `holdout`, `seed` and `file` fix it.
 - `training.lr` must not exceed `training.max_lr`, nor may a point of `search.space` that is tried.

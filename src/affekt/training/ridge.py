@@ -67,8 +67,20 @@ def _by_parts_of_songs(x: np.ndarray, y: np.ndarray, song: np.ndarray, seed: int
 
     n_songs = int(song.max()) + 1
     part = np.random.default_rng(seed).permutation(n_songs)[song] % min(N_PARTS, n_songs)  # (n_frames,)
+    return Ridge(alpha=choose_strengths(x, y, part)).fit(x, y)
+
+
+def choose_strengths(x: np.ndarray, y: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """The strength with the lowest squared error on parts left out one at a time, for each target.
+
+    Args:
+        x: embeddings, (n, dim).
+        y: annotations, (n, n_targets).
+        part: the number of each row's part, (n,); two parts at least.
+    """
     errors = sum(_squared_errors(x, y, part == number) for number in np.unique(part))  # (alpha, target)
-    return Ridge(alpha=ALPHAS[np.argmin(errors, axis=0)]).fit(x, y)
+    best: np.ndarray = ALPHAS[np.argmin(errors, axis=0)]
+    return best
 
 
 def _squared_errors(x: np.ndarray, y: np.ndarray, left_out: np.ndarray) -> np.ndarray:
@@ -81,7 +93,8 @@ def _squared_errors(x: np.ndarray, y: np.ndarray, left_out: np.ndarray) -> np.nd
     strengths, directions = np.linalg.eigh(inner.T @ inner)  # (dim,), (dim, dim)
     slopes = directions.T @ (inner.T @ (y[~left_out] - mean_y))  # (dim, target)
     along = outer @ directions  # (frame, dim)
-    errors = [along @ (slopes / (strengths + alpha)[:, None]) + mean_y - y[left_out] for alpha in ALPHAS]
+    missed = y[left_out] - mean_y  # (frame, target)
+    errors = [along @ (slopes / (strengths + alpha)[:, None]) - missed for alpha in ALPHAS]
     return np.array([(error**2).sum(axis=0) for error in errors])
 
 
