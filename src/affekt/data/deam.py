@@ -14,9 +14,7 @@ the root.
 
 from __future__ import annotations
 
-import filecmp
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -29,6 +27,7 @@ from affekt.data.base import VALENCE_AROUSAL, Dataset, Song, named
 from affekt.data.ceiling import CONSTRUCTION
 from affekt.data.curves import Curve, check_annotations, read_curves
 from affekt.data.exchange import LAST_EXCHANGED_ID, Exchange, check_exchange
+from affekt.data.find import audio_by_id, found_below, is_numbered_audio
 from affekt.data.metadata import (
     OFFICIAL_COLUMN,
     Credits,
@@ -47,7 +46,6 @@ SCALE = (1.0, 9.0)
 DYNAMIC_SCALE = (-1.0, 1.0)
 LABELS = ("corrected", "raw", "corrected-unchecked")
 N_SONGS = 1802
-AUDIO_SUFFIXES = (".mp3", ".wav", ".flac", ".ogg")  # in the order of preference
 STATIC_NAMES = ("static_annotations_averaged_songs_1_2000.csv", "static_annotations_averaged_songs_2000_2058.csv")
 SYNTHETIC_NAME = "SYNTHETIC.json"
 #: emoMusic's own metadata, which marks the official split of the 2013 part.
@@ -244,18 +242,11 @@ def find_files(root: Path) -> DeamFiles:
         DataError: `root` is no folder or holds no static annotations, or a file lies there twice with different
             contents.
     """
-    if not root.is_dir():
-        raise DataError(
-            f"{root}: no such folder. Name the folder that holds DEAM_Annotations and DEAM_audio, or leave the root "
-            "out to download DEAM from Kaggle."
-        )
-    found: dict[str, list[Path]] = {}
-    for path in _walk(root):
-        if _is_wanted(path.name.lower()) and path.is_file():  # a link may lead nowhere
-            found.setdefault(path.name.lower(), []).append(path)
-    mistakes = Mistakes(str(root))
-    one = {name: _only(paths, mistakes) for name, paths in found.items()}
-    mistakes.raise_any()
+    one = found_below(
+        root,
+        lambda path: _is_wanted(path.name.lower()),
+        "Name the folder that holds DEAM_Annotations and DEAM_audio, or leave the root out to download DEAM from Kaggle.",
+    )
     static = tuple(one[name] for name in STATIC_NAMES if name in one)
     if not static:
         raise DataError(
@@ -265,47 +256,18 @@ def find_files(root: Path) -> DeamFiles:
     dynamic = (one["valence.csv"], one["arousal.csv"]) if {"valence.csv", "arousal.csv"} <= one.keys() else None
     metadata = tuple(one[name] for name in sorted(one) if name.startswith("metadata_") or name == SONGS_INFO_NAME)
     ratings = tuple(one[name] for name in RATING_NAMES if name in one)
-    return DeamFiles(root, static, dynamic, metadata, _audio(one), one.get(SYNTHETIC_NAME.lower()), ratings)
-
-
-def _walk(root: Path) -> Iterable[Path]:
-    """All files below `root` in a fixed order; linked folders are entered once, hidden ones and macOS's never."""
-    seen = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+    return DeamFiles(root, static, dynamic, metadata, audio_by_id(one), one.get(SYNTHETIC_NAME.lower()), ratings)
 
 
 def _is_wanted(name: str) -> bool:
+    if is_numbered_audio(name):
+        return True
     stem, suffix = Path(name).stem, Path(name).suffix
-    if suffix in AUDIO_SUFFIXES:
-        return stem.isascii() and stem.isdigit()
     if suffix == ".csv" and stem.startswith("metadata_"):
         return stem.removeprefix("metadata_").isdigit()
     return name in (
         *STATIC_NAMES, *RATING_NAMES, "valence.csv", "arousal.csv", SONGS_INFO_NAME, SYNTHETIC_NAME.lower(),
     )  # fmt: skip
-
-
-def _only(paths: list[Path], mistakes: Mistakes) -> Path:
-    """The first of several files of one name, if they are all the same."""
-    for other in paths[1:]:
-        if not filecmp.cmp(paths[0], other, shallow=False):
-            mistakes.found.append(f"{paths[0]} and {other} differ. Take the wrong one away, or name a narrower root.")
-    return paths[0]
-
-
-def _audio(found: dict[str, Path]) -> dict[str, Path]:
-    """Audio file by song id; where a song lies there in several formats the first of `AUDIO_SUFFIXES` is taken."""
-    audio: dict[str, Path] = {}
-    for suffix in reversed(AUDIO_SUFFIXES):
-        audio |= {Path(name).stem: path for name, path in found.items() if name.endswith(suffix)}
-    return audio
 
 
 # --- reading them -----------------------------------------------------------------------------------------------
