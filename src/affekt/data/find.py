@@ -1,7 +1,7 @@
 """Finding the files of a data set by name, wherever they lie below the folder that the user named.
 
-Archives are unpacked by hand in many ways, so names count and nesting does not. Names are compared in lower case; linked
-folders are entered once, hidden ones and macOS's never. Two files of one name must be the same, byte by byte.
+Archives are unpacked by hand in many ways, so names count and nesting does not. Names are compared in lower case;
+linked folders are entered once, hidden ones and macOS's never. Two files of one name must be the same, byte by byte.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def found_below(root: Path, wanted: Callable[[Path], bool], advice: str) -> dict
 
 def is_numbered_audio(name: str) -> bool:
     """Whether a file's name is a song's number and a suffix of audio."""
-    stem, suffix = os.path.splitext(name.lower())
+    stem, suffix = Path(name).stem, Path(name).suffix.lower()
     return suffix in AUDIO_SUFFIXES and stem.isascii() and stem.isdigit()
 
 
