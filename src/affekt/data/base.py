@@ -173,6 +173,21 @@ class Dataset:
         rated = chosen.with_ceiling()
         return chosen if rated.ceiling is None and self.ceiling_method not in (DEVIATIONS, SPLIT_HALF) else rated
 
+    def of_parts(self, parts: Sequence[str]) -> Dataset:
+        """The songs whose part is one of these, such as "2014" and "2015" of DEAM.
+
+        Raises:
+            ConfigError: no song is of such a part.
+        """
+        found = Counter(song.part for song in self.songs if song.part is not None)
+        unknown = [part for part in parts if part not in found]
+        if unknown or not parts:
+            has = ", ".join(f"{part} ({n} songs)" for part, n in sorted(found.items())) or "none"
+            raise ConfigError(f"{self.name}: parts = {list(parts)}; name one or more of those there are: {has}.")
+        chosen = self.select(song.id for song in self.songs if song.part in parts)
+        note = f"Only {', '.join(parts)} of the parts: {len(chosen)} of {len(self)} songs."
+        return replace(chosen, notes=(note, *self.notes))
+
     def with_ceiling(self) -> Dataset:
         """The same songs with the ceiling that their raters give; None where the raters are unknown."""
         found = next(iter(estimates(self.songs)), None)

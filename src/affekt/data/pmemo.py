@@ -10,12 +10,12 @@ Data sheet
     Labels: mean of a song's ratings on the scale 0 to 1, standard deviations in a file of their own; the files have
         arousal before valence, here columns are found by name and valence comes first. Over time: 2 Hz, the first 15 s
         left out by the authors, scale 0 to 1, a line for each song and moment.
-    Raters: at least 10 a song, of 457 in all. 767 of the 794 songs have static labels.
-    Audio: chorus/<musicId>.mp3, the chorus alone, 38 s on average.
+    Raters: 10 or 11 a song, of 457 in all; 10 are assumed. 767 of the 794 songs have labels.
+    Audio: chorus/<musicId>.mp3, the chorus alone, 11 to 88 s; a song just longer than 15 s has few moments.
     Known faults, all to be seen in docs/data/scatter.json of the authors' repository: some songs are there twice under
         two ids (90 and 92, 160 and 162, 176 and 186, 179 and 185), by the same artist, so that folds grouped by artist
         keep them together; artists have several spellings ("Blink 182", "Blink-182") and some names lost their
-        encoding (84, 146); "Various Artists" is one artist. 27 songs have audio and no static label. Whether the
+        encoding (84, 146); "Various Artists" is one artist. 27 songs have audio and no label. Whether the
         standard deviations divide by n or n - 1 is not said; n is assumed for the ceiling.
 
 Files are found by name wherever they are below the root.
