@@ -41,8 +41,8 @@ N_RATERS = 10
 
 _CLIPS = "clips_45seconds"
 _ADVICE = (
-    f"Get emoMusic from its authors, {PAGE}; it is not downloaded for you. Unpack annotations.tar.gz and the clips of "
-    "45 s into one folder and name it as root (--root DIR)."
+    f"Get emoMusic from its authors, {PAGE}; it is not downloaded for you. Unpack annotations.tar.gz and "
+    "clips_45sec.tar.gz into one folder and name it as root (--root DIR)."
 )
 _STD_LIMITS = (0.0, SCALE[1] - SCALE[0])
 _COLUMNS = {"mean_valence": SCALE, "mean_arousal": SCALE, "std_valence": _STD_LIMITS, "std_arousal": _STD_LIMITS}
