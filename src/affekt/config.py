@@ -70,10 +70,6 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-#: A year is a part's name, and a number in YAML.
-Part = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
-
-
 class DatasetSection(Section):
     """Which songs, with which labels."""
 
@@ -90,7 +86,7 @@ class DatasetSection(Section):
         description="static: one annotation for each song; dynamic: annotations over time",
     )
 
-    parts: list[Part] | None = Field(
+    parts: list[str] | None = Field(
         None, min_length=1, description="songs of these parts alone, as [2014, 2015] of deam; all by default"
     )
 
@@ -99,6 +95,12 @@ class DatasetSection(Section):
     def _known(cls, value: str) -> str:
         _mistake(DATASETS.key, value)
         return value
+
+    @field_validator("parts", mode="before")
+    @classmethod
+    def _years(cls, value: Any) -> Any:
+        """A year is the name of a part, and a number in YAML."""
+        return [str(part) if type(part) is int else part for part in value] if isinstance(value, list) else value
 
 
 class SplitSection(Section):

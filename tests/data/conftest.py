@@ -242,6 +242,13 @@ def _write_csv(path: Path, header: Sequence[object], rows: Sequence[Sequence[obj
         csv.writer(file).writerows([header, *rows])
 
 
+def turn_columns(path: Path, first: str, second: str) -> None:
+    """Exchange the names of two columns."""
+    header, rest = path.read_text().split("\n", 1)
+    turned = {first: second, second: first}
+    path.write_text(",".join(turned.get(name, name) for name in header.strip().split(",")) + "\n" + rest)
+
+
 def write_audio(root: Path, songs: Sequence[int], folder: Path = AUDIO, suffix: str = ".mp3") -> list[Path]:
     """A tenth of a second of a tone for each song."""
     (root / folder).mkdir(parents=True, exist_ok=True)
@@ -278,7 +285,7 @@ def copies() -> SimpleNamespace:
     """The makers of small data sets, for tests that need another than the default copy."""
     makers = (
         *(make_deam, write_static, write_ratings, write_songs_info, write_audio, write_mark, write_folder),
-        *(make_emomusic, make_pmemo),
+        *(make_emomusic, make_pmemo, turn_columns),
     )
     return SimpleNamespace(**{maker.__name__: maker for maker in makers})
 

@@ -24,8 +24,8 @@ from affekt.errors import ConfigError, LeakageError
 
 #: What to know of data sets that number the same recordings alike, and what to do, by their catalogue.
 OVERLAPS = {
-    MEDIAEVAL: "emoMusic is the 2013 part of DEAM: its 744 songs are DEAM's songs with ids up to 1000. Take DEAM's other "
-    'songs alone: `parts: [2014, 2015]` beside `name: deam`, or in Python `dataset.of_parts(["2014", "2015"])`.'
+    MEDIAEVAL: "emoMusic is the 2013 part of DEAM: its 744 songs are DEAM's songs with ids up to 1000. Take DEAM's "
+    'other songs alone: `parts: [2014, 2015]` beside `name: deam`, or in Python `dataset.of_parts(["2014", "2015"])`.'
 }
 
 
