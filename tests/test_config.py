@@ -84,7 +84,10 @@ def test_an_inherited_mistake_is_told_once() -> None:
             {"encoders": ["mean"], "dataset": {"name": "folder", "root": "x", "labels": "raw"}},
             "belongs to deam and demo",
         ),
-        ({"encoders": ["mean"], "dataset": {"name": "pmemo"}}, "dataset.root: missing; name the folder that holds PMEmo"),
+        (
+            {"encoders": ["mean"], "dataset": {"name": "pmemo"}},
+            "dataset.root: missing; name the folder that holds PMEmo",
+        ),
         ({"encoders": ["mean"], "dataset": {"name": "pmemo", "root": "x", "labels": "raw"}}, 'not for "pmemo"'),
         ({"encoders": ["mean"], "dataset": {"name": "deam", "parts": []}}, "dataset.parts"),
         ({"encoders": ["mean"], "split": {"kind": "cross-corpus"}}, "name the data set to test on in `test_dataset`"),
@@ -100,8 +103,14 @@ def test_an_inherited_mistake_is_told_once() -> None:
             {"encoders": ["mean"], "test_dataset": {"name": "deam"}, "split": {"folds": 3}},
             "split.folds = 3: test_dataset names the tested songs, and artists are never shared. Leave `split` out.",
         ),
-        ({"encoders": ["mean"], "test_dataset": {"name": "deam"}, "split": {"kind": "kfold"}}, "split.kind = kfold: test_"),
-        ({"encoders": ["mean"], "test_dataset": {"name": "deam"}, "split": {"group": None}}, "split.group = None: test_"),
+        (
+            {"encoders": ["mean"], "test_dataset": {"name": "deam"}, "split": {"kind": "kfold"}},
+            "split.kind = kfold: test_",
+        ),
+        (
+            {"encoders": ["mean"], "test_dataset": {"name": "deam"}, "split": {"group": None}},
+            "split.group = None: test_",
+        ),
         ({"encoders": ["mean"], "test_dataset": {"name": "deam"}, "split": {"by": "genre"}}, "split.by: belongs to"),
         (
             {"encoders": ["mean"], "test_dataset": {"name": "deam", "annotations": "dynamic"}},

@@ -153,7 +153,7 @@ def open_dataset(experiment: Experiment, quiet: bool = False) -> Dataset:
 
 def _opened(section: DatasetSection, quiet: bool) -> Dataset:
     options: dict[str, Any] = {"root": section.root.expanduser() if section.root else None}
-    if section.name in ("deam", "demo"):
+    if section.labels != "corrected":
         options["labels"] = section.labels
     if section.name == "demo":
         options["progress"] = not quiet
