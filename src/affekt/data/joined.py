@@ -12,7 +12,6 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -75,26 +74,27 @@ def refuse_overlap(trained_on: Dataset, tested_on: Dataset) -> None:
     if pairs:
         songs = named([f"{left.id} = {right.id}" for left, right in pairs])
         raise LeakageError(
-            f"{refused} {len(pairs)} audio files are the same in both, byte by byte: {songs}. Leave these songs out on "
-            "one side."
+            f"{refused} {len(pairs)} audio files are the same in both, byte by byte (trained = tested): {songs}. Leave "
+            "these songs out on one side."
         )
 
 
 def same_audio(left: Sequence[Song], right: Sequence[Song]) -> list[tuple[Song, Song]]:
-    """Pairs of songs whose audio files are equal; only files with a twin in size are read."""
-    sizes = [{path: path.stat().st_size for path in _paths(songs)} for songs in (left, right)]
-    both = set(sizes[0].values()) & set(sizes[1].values())
-    hashes = [{path: _hash(path) for path, size in known.items() if size in both} for known in sizes]
-    first = {hashes[0][song.audio_path]: song for song in reversed(left) if song.audio_path in hashes[0]}
-    return [(first[found], song) for song in right if (found := hashes[1].get(song.audio_path)) in first]  # type: ignore
+    """Pairs of songs whose audio files are equal; only files with a twin in size are read. All songs have audio."""
+    shared = {_size(song) for song in left} & {_size(song) for song in right}
+    known = {_hash(song): song for song in reversed(left) if _size(song) in shared}
+    hashes = [(_hash(song), song) for song in right if _size(song) in shared]
+    return [(known[found], song) for found, song in hashes if found in known]
 
 
-def _paths(songs: Iterable[Song]) -> list[Path]:
-    return [song.audio_path for song in songs if song.audio_path is not None]
+def _size(song: Song) -> int:
+    assert song.audio_path is not None
+    return song.audio_path.stat().st_size
 
 
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
+def _hash(song: Song) -> str:
+    assert song.audio_path is not None
+    with song.audio_path.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
