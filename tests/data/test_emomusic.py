@@ -74,7 +74,10 @@ def test_without_curves_the_check_is_said_to_be_missing(tmp_path, copies):
     dataset = load_emomusic(tmp_path)
     assert labels(dataset) == truth
     assert any("was not checked" in note for note in dataset.notes)
-    with pytest.raises(DataError, match="no annotations over time"):
+    with pytest.raises(
+        DataError,
+        match=r"no annotations over time. Put valence_cont_average\.csv and arousal_cont_average\.csv of emoMusic",
+    ):
         load_emomusic(tmp_path, annotations="dynamic")
 
 

@@ -33,6 +33,7 @@ class AnnotatedCopy:
         title: as its authors write it, for messages.
         root: the folder that the user named.
         scale, dynamic_scale: lowest and highest value of static annotations and of those over time.
+        dynamic_names: the files of annotations over time, for messages.
         n_raters: behind every static annotation, at least.
         mean: static (valence, arousal) by song id.
         std: their standard deviations between raters, where the copy has them.
@@ -50,6 +51,7 @@ class AnnotatedCopy:
     root: Path
     scale: tuple[float, float]
     dynamic_scale: tuple[float, float]
+    dynamic_names: tuple[str, ...]
     n_raters: int
     mean: dict[int, Pair]
     std: dict[int, Pair] = field(default_factory=dict)
@@ -73,7 +75,8 @@ class AnnotatedCopy:
         self._check_exchange()
         dynamic = annotations == "dynamic"
         if dynamic and not self.curves:
-            raise DataError(f"{self.root}: no annotations over time. Their files are missing: see docs/datasets.md.")
+            needed = " and ".join(self.dynamic_names)
+            raise DataError(f"{self.root}: no annotations over time. Put {needed} of {self.title} anywhere below it.")
         songs = tuple(self._curved(i, columns) if dynamic else self._rated(i, columns) for i in self._ids(dynamic))
         dataset = Dataset(
             name=self.name,

@@ -88,6 +88,7 @@ def read_emomusic(root: str | Path | None) -> AnnotatedCopy:
         root=base,
         scale=SCALE,
         dynamic_scale=DYNAMIC_SCALE,
+        dynamic_names=DYNAMIC_NAMES,
         n_raters=N_RATERS,
         mean={song: values[:2] for song, values in static.items()},
         std={song: values[2:] for song, values in static.items()},

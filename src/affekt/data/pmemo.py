@@ -98,6 +98,7 @@ def read_pmemo(root: str | Path | None) -> AnnotatedCopy:
         root=base,
         scale=SCALE,
         dynamic_scale=SCALE,
+        dynamic_names=(DYNAMIC_NAME,),
         n_raters=N_RATERS,
         mean=mean,
         std=std,
