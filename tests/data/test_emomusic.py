@@ -76,7 +76,7 @@ def test_without_curves_the_check_is_said_to_be_missing(tmp_path, copies):
     assert any("was not checked" in note for note in dataset.notes)
     with pytest.raises(
         DataError,
-        match=r"no annotations over time. Put valence_cont_average\.csv and arousal_cont_average\.csv of emoMusic",
+        match=r"Put valence_cont_average\.csv and arousal_cont_average\.csv of emoMusic",
     ):
         load_emomusic(tmp_path, annotations="dynamic")
 
