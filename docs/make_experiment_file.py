@@ -76,6 +76,8 @@ FOOT = """\
 - `training.validation` counts beside the list alone: all encoders share one split. `split.kind`
   `holdout`, `seed` and `file` fix it.
 - `training.lr` must not exceed `training.max_lr`, nor may a point of `search.space` that is tried.
+- `test_dataset` leaves `split` out: its kind is `cross-corpus` ([datasets.md](datasets.md#cross-corpus)). Both data
+  sets need the same `annotations` and targets.
 - Two encoders need two names; tell entries with the same name apart with `label`.
 - `seeds` must differ from one another.
 """

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from affekt.config import Experiment, SearchSection, load_experiment, parse_experiment, parse_freeze
 from affekt.errors import ConfigError
+from affekt.registry import DATASETS
 
 EXPERIMENTS = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
 
@@ -83,10 +84,59 @@ def test_an_inherited_mistake_is_told_once() -> None:
             {"encoders": ["mean"], "dataset": {"name": "folder", "root": "x", "labels": "raw"}},
             "belongs to deam and demo",
         ),
+        (
+            {"encoders": ["mean"], "dataset": {"name": "pmemo"}},
+            "dataset.root: missing; name the folder that holds PMEmo",
+        ),
+        ({"encoders": ["mean"], "dataset": {"name": "pmemo", "root": "x", "labels": "raw"}}, 'not for "pmemo"'),
+        ({"encoders": ["mean"], "dataset": {"name": "deam", "parts": []}}, "dataset.parts"),
+        ({"encoders": ["mean"], "split": {"kind": "cross-corpus"}}, "name the data set to test on in `test_dataset`"),
+        (
+            {"encoders": ["mean"], "test_dataset": {"name": "emomusic"}},
+            "test_dataset.root: missing; name the folder that holds emoMusic",
+        ),
+        (
+            {"encoders": ["mean"], "test_dataset": {"name": "folder", "root": "x", "n_songs": 20}},
+            'test_dataset.n_songs: not for "folder"',
+        ),
+        (
+            {"encoders": ["mean"], "test_dataset": {"name": "deam"}, "split": {"folds": 3}},
+            "split.folds = 3: test_dataset names the tested songs, and artists are never shared. Leave `split` out.",
+        ),
+        (
+            {"encoders": ["mean"], "test_dataset": {"name": "deam"}, "split": {"kind": "kfold"}},
+            "split.kind = kfold: test_",
+        ),
+        (
+            {"encoders": ["mean"], "test_dataset": {"name": "deam"}, "split": {"group": None}},
+            "split.group = None: test_",
+        ),
+        ({"encoders": ["mean"], "test_dataset": {"name": "deam"}, "split": {"by": "genre"}}, "split.by: belongs to"),
+        (
+            {"encoders": ["mean"], "test_dataset": {"name": "deam", "annotations": "dynamic"}},
+            'test_dataset.annotations = "dynamic", dataset.annotations = "static"; they must be the same.',
+        ),
+        ({"encoders": ["mean"], "test_dataset": {"nam": "deam"}}, 'Did you mean "test_dataset.name"?'),
     ],
 )
 def test_mistakes(value: dict[str, Any], told: str) -> None:
     assert told in mistakes(value)
+
+
+def test_a_second_data_set_says_what_kind_of_split_it_is() -> None:
+    value = {"encoders": ["mean"], "test_dataset": {"name": "deam", "parts": [2014, "2015"]}}
+    experiment = parse_experiment(value)
+    assert experiment.split.kind == "cross-corpus"
+    assert experiment.test_dataset is not None and experiment.test_dataset.parts == ["2014", "2015"]
+    assert parse_experiment(experiment.model_dump(mode="json")) == experiment
+    assert experiment.fingerprint() != parse_experiment({"encoders": ["mean"]}).fingerprint()
+    assert parse_experiment({"encoders": ["mean"], "test_dataset": None}).split.kind == "kfold"
+
+
+def test_keys_of_a_plug_in_are_for_its_loader_to_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DATASETS, "_entries", {**DATASETS._entries, "mine": "nowhere:load"})
+    experiment = parse_experiment({"encoders": ["mean"], "dataset": {"name": "mine", "labels": "raw"}})
+    assert experiment.dataset.labels == "raw"
 
 
 @pytest.mark.parametrize(("word", "n"), [("all", 0), ("none", None), ("last1", 1), ("last 12", 12)])

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import soundfile as sf
 import typer
 import yaml
 
@@ -28,7 +29,7 @@ from affekt.cli import app, main
 from affekt.config import Experiment, load_experiment, parse_experiment
 from affekt.data.demo import load_demo
 from affekt.experiment import run_experiment
-from affekt.registry import ENCODERS
+from affekt.registry import DATASETS, ENCODERS
 
 ROOT = Path(__file__).parents[1]
 NOT_OURS = ("runs", "build")
@@ -210,6 +211,34 @@ def test_python_blocks_run(at_work: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert np.isfinite(table[["r2", "r2_low", "r2_high"]].to_numpy()).all()
     assert (at_work / "report.html").is_file()
     sys.modules.pop("my_encoders", None)
+
+
+def test_the_data_set_that_a_page_shows_can_be_compared(
+    song_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/datasets.md: its module is written to a file, its script is run on a folder in the layout that it names."""
+    module, script = (block for block in blocks(ROOT / "docs/datasets.md", "python") if "my_songs" in block)
+    (tmp_path / (named_file(module) or "")).write_text(module, encoding="utf-8")
+    (tmp_path / "my-songs/audio").mkdir(parents=True)
+    songs = list(csv.DictReader((song_folder / "metadata.csv").open(encoding="utf-8")))
+    rows = []
+    for number, song in enumerate(songs):
+        sf.write(tmp_path / f"my-songs/audio/{number}.mp3", *sf.read(song_folder / song["file_name"]))
+        labels = [round(1 + 6 * (float(song[target]) - 1) / 8, 2) for target in ("valence", "arousal")]
+        rows.append([number, *labels, song["artist"]])
+    with (tmp_path / "my-songs/ratings.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["song", "valence", "arousal", "artist"], *rows])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(DATASETS, "_entries", dict(DATASETS._entries))
+    names: dict[str, Any] = {}
+    exec(compile(script, "datasets.md", "exec"), names)
+    sys.modules.pop("my_songs", None)
+    results = names["results"]
+    assert results.dataset["name"] == "my_songs" and results.dataset["scale"] == [1, 7]
+    table = results.table()
+    assert set(table["n_songs"]) == {len(songs)} and set(table["encoder"]) == {"mean", "handcrafted"}
+    assert list(tmp_path.glob("runs/my_songs-*/results.json"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

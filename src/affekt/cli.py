@@ -147,13 +147,14 @@ def encoders(as_json: JsonOption = False) -> None:
 @app.command(
     epilog=_examples(
         "affekt data deam --root ~/deam",
+        "affekt data pmemo --root ~/PMEmo2019",
         "affekt data folder --root ~/music --targets valence,arousal",
         "affekt data demo --json",
     )
 )
 def data(
-    name: Annotated[str, typer.Argument(help="deam, demo or folder.")],
-    root: Annotated[Path | None, typer.Option(help="Folder of the data set; deam is downloaded without it.")] = None,
+    name: Annotated[str, typer.Argument(help="deam, emomusic, pmemo, folder or demo.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set; without it deam is downloaded.")] = None,
     targets: Annotated[str | None, typer.Option(help="folder: columns to predict, separated by commas.")] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -73,8 +73,8 @@ class Section(BaseModel):
 class DatasetSection(Section):
     """Which songs, with which labels."""
 
-    name: str = Field("demo", description="deam, demo or folder")
-    root: Path | None = Field(None, description="folder of the data set; deam is downloaded, demo generated without")
+    name: str = Field("demo", description="deam, emomusic, pmemo, folder or demo")
+    root: Path | None = Field(None, description="folder of the data set; without it deam is downloaded, demo generated")
     labels: Literal["corrected", "raw", "corrected-unchecked"] = Field(
         "corrected", description="deam: exchanged labels put right, as filed, or exchanged without looking"
     )
@@ -86,17 +86,27 @@ class DatasetSection(Section):
         description="static: one annotation for each song; dynamic: annotations over time",
     )
 
+    parts: list[str] | None = Field(
+        None, min_length=1, description="songs of these parts alone, as [2014, 2015] of deam; all by default"
+    )
+
     @field_validator("name")
     @classmethod
     def _known(cls, value: str) -> str:
         _mistake(DATASETS.key, value)
         return value
 
+    @field_validator("parts", mode="before")
+    @classmethod
+    def _years(cls, value: Any) -> Any:
+        """A year is the name of a part, and a number in YAML."""
+        return [str(part) if type(part) is int else part for part in value] if isinstance(value, list) else value
+
 
 class SplitSection(Section):
     """Who is trained on and who is scored."""
 
-    kind: Literal["kfold", "holdout", "leave-one-out", "official-2013", "long", "seed", "file"] = Field(
+    kind: Literal["kfold", "holdout", "leave-one-out", "official-2013", "long", "seed", "cross-corpus", "file"] = Field(
         "kfold", description="who is tested; docs/method.md describes each kind"
     )
     folds: int = Field(5, ge=2, le=100, description="of kfold")
@@ -235,6 +245,9 @@ class Experiment(Section):
 
     name: str = Field("comparison", pattern=r"^[\w.-]+$", description="names the run folder")
     dataset: DatasetSection = DatasetSection()
+    test_dataset: DatasetSection | None = Field(
+        None, description="a second data set, keys as of dataset: all of `dataset` trains, all of this one is tested"
+    )
     split: SplitSection = SplitSection()
     seeds: list[int] = Field([0], min_length=1, description="one split and one training for each")
     permute_labels: bool = Field(False, description="control: shuffle labels among songs; must then score R2 <= 0")
@@ -299,9 +312,17 @@ def parse_experiment(value: Mapping[str, Any], source: str = "the experiment") -
         ConfigError: all mistakes, one line each.
     """
     try:
-        return _checked(Experiment.model_validate(_inherit(value)), source)
+        return _checked(Experiment.model_validate(_inherit(_with_kind(value))), source)
     except ValidationError as error:
         raise ConfigError(problems(source, _lines(error.errors()))) from None
+
+
+def _with_kind(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Two data sets leave a single kind of split, which goes without saying."""
+    split = value.get("split", {})
+    if value.get("test_dataset") is None or not isinstance(split, Mapping) or "kind" in split:
+        return value
+    return {**value, "split": {**split, "kind": "cross-corpus"}}
 
 
 def _inherit(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -327,13 +348,11 @@ def _merge(base: Mapping[str, Any], own: Any) -> Any:
 def _checked(experiment: Experiment, source: str) -> Experiment:
     """Mistakes that lie between keys rather than in one."""
     found = [
-        *_misplaced(experiment.dataset),
+        *_dataset_mistakes(experiment),
         *_heard_mistakes(experiment),
         *_split_mistakes(experiment),
         *_search_mistakes(experiment),
     ]
-    if experiment.dataset.name == "folder" and experiment.dataset.root is None:
-        found.append("dataset.root: missing; name the folder that holds metadata.csv.")
     titles = [encoder.title for encoder in experiment.encoders]
     cells = [encoder.factors for encoder in experiment.encoders if encoder.factors]
     for index, encoder in enumerate(experiment.encoders):
@@ -367,12 +386,41 @@ def _section_mistakes(encoder: EncoderSection) -> list[str]:
     return found
 
 
-def _misplaced(dataset: DatasetSection) -> list[str]:
-    """Keys that were set and that this data set does not know."""
-    of = {"labels": ("deam", "demo"), "scale": ("folder",), "n_songs": ("demo",), "annotations": ("deam", "demo")}
+#: Data sets that only their users can get, and what their root holds.
+_ROOTS = {
+    "folder": "metadata.csv",
+    "emomusic": "emoMusic, which is not downloaded for you",
+    "pmemo": "PMEmo, which is not downloaded for you",
+}
+
+
+def _dataset_mistakes(experiment: Experiment) -> list[str]:
+    """Of the data set, and of the one to test on where there is one."""
+    sections = {"dataset": experiment.dataset, "test_dataset": experiment.test_dataset}
+    found = []
+    for where, section in sections.items():
+        if section is not None:
+            found += _misplaced(section, where)
+            if section.name in _ROOTS and section.root is None:
+                found.append(f"{where}.root: missing; name the folder that holds {_ROOTS[section.name]}.")
+    tested = experiment.test_dataset
+    if tested is not None and tested.annotations != experiment.dataset.annotations:
+        found.append(
+            f'test_dataset.annotations = "{tested.annotations}", dataset.annotations = '
+            f'"{experiment.dataset.annotations}"; they must be the same.'
+        )
+    return found
+
+
+def _misplaced(dataset: DatasetSection, where: str) -> list[str]:
+    """Keys that were set and that this data set does not know; of one that a plug-in brings, its loader tells."""
+    over_time = ("deam", "emomusic", "pmemo", "demo")
+    of = {"labels": ("deam", "demo"), "scale": ("folder",), "n_songs": ("demo",), "annotations": over_time}
+    if dataset.name not in (*over_time, "folder"):
+        return []
     set_keys = [key for key in of if getattr(dataset, key) != DatasetSection.model_fields[key].default]
     return [
-        f'dataset.{key}: not for "{dataset.name}"; it belongs to {" and ".join(of[key])}.'
+        f'{where}.{key}: not for "{dataset.name}"; it belongs to {" and ".join(of[key])}.'
         for key in set_keys
         if dataset.name not in of[key]
     ]
@@ -402,7 +450,7 @@ def _split_mistakes(experiment: Experiment) -> list[str]:
         "by": ("leave-one-out", "name the column whose values are left out one at a time, such as genre"),
         "path": ("file", "name the split.json of a run"),
     }
-    found = []
+    found = _cross_corpus_mistakes(experiment)
     for key, (kind, hint) in of.items():
         if split.kind == kind and getattr(split, key) is None:
             found.append(f"split.{key}: missing; {hint}.")
@@ -415,6 +463,21 @@ def _split_mistakes(experiment: Experiment) -> list[str]:
             "key out, or use another kind, such as kfold."
         )
     return found
+
+
+def _cross_corpus_mistakes(experiment: Experiment) -> list[str]:
+    """A second data set names the tested songs, all of them: nothing is left to say in `split`."""
+    split, unset = experiment.split, SplitSection()
+    if experiment.test_dataset is None:
+        lacking = split.kind == "cross-corpus"
+        return ['split.kind = "cross-corpus": name the data set to test on in `test_dataset`.'] * lacking
+    keys = {"folds": unset.folds, "group": unset.group, "kind": "cross-corpus"}
+    return [
+        f"split.{key} = {getattr(split, key)}: test_dataset names the tested songs, and artists are never shared. "
+        "Leave `split` out."
+        for key, value in keys.items()
+        if getattr(split, key) != value
+    ]
 
 
 def _search_mistakes(experiment: Experiment) -> list[str]:

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affekt.audio.silence import native_stderr_silenced
-from affekt.config import Experiment, parse_experiment
+from affekt.config import DatasetSection, Experiment, SplitSection, parse_experiment
 from affekt.contender import Contender, enter
 from affekt.data import Dataset, load_dataset
 from affekt.data.base import named
+from affekt.data.joined import join
 from affekt.data.splits import Split, draw_split, read_split, verify
 from affekt.digest import digest
 from affekt.encoders import Encoder
@@ -106,7 +107,7 @@ def compare(
     Args:
         dataset: from `load_dataset`, or made of your own `Song` records.
         encoders: names, or mappings as in the experiment file.
-        folds: how many.
+        folds: how many; two data sets that were joined (`affekt.data.joined.join`) have a single one.
         seeds: how many; 0, 1, 2, ...
         out: the run folder; `runs/<name>-<fingerprint>` by default, named after the data set.
         store: where activations lie; the user's cache by default.
@@ -120,6 +121,8 @@ def compare(
     if dataset.dynamic:
         value["dataset"] = {"annotations": "dynamic"}
     experiment = parse_experiment({**value, "encoders": list(encoders)})
+    if dataset.test_ids:
+        experiment = experiment.model_copy(update={"split": SplitSection(kind="cross-corpus")})
     results, folder = run_experiment(experiment, out, store, quiet, dataset)
     results.run["experiment"]["dataset"] = {"name": dataset.name, "root": None, "loaded": "by the calling program"}
     keep(results, folder)
@@ -141,10 +144,16 @@ def keep(results: Results, folder: Path) -> None:
 
 
 def open_dataset(experiment: Experiment, quiet: bool = False) -> Dataset:
-    """Load the songs that the experiment names."""
-    section = experiment.dataset
+    """Load the songs that the experiment names: one data set, or one to train on and one to test on."""
+    dataset = _opened(experiment.dataset, quiet)
+    if experiment.test_dataset is None:
+        return dataset
+    return join(dataset, _opened(experiment.test_dataset, quiet))
+
+
+def _opened(section: DatasetSection, quiet: bool) -> Dataset:
     options: dict[str, Any] = {"root": section.root.expanduser() if section.root else None}
-    if section.name in ("deam", "demo"):
+    if section.labels != "corrected":
         options["labels"] = section.labels
     if section.name == "demo":
         options["progress"] = not quiet
@@ -156,7 +165,8 @@ def open_dataset(experiment: Experiment, quiet: bool = False) -> Dataset:
         options["n_songs"] = section.n_songs
     if section.annotations != "static":
         options["annotations"] = section.annotations
-    return load_dataset(section.name, **options)
+    dataset = load_dataset(section.name, **options)
+    return dataset if section.parts is None else dataset.of_parts(section.parts)
 
 
 def permuted(dataset: Dataset, seed: int) -> Dataset:

@@ -83,6 +83,8 @@ DATASETS = Registry(
     "data set",
     {
         "deam": "affekt.data.deam:load_deam",
+        "emomusic": "affekt.data.emomusic:load_emomusic",
+        "pmemo": "affekt.data.pmemo:load_pmemo",
         "demo": "affekt.data.demo:load_demo",
         "folder": "affekt.data.folder:load_folder",
     },

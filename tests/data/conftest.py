@@ -1,4 +1,4 @@
-"""Small copies of DEAM, written in the layout and with the padding of the real one."""
+"""Small copies of data sets, written in the layout of the real ones; DEAM with its padding."""
 
 from __future__ import annotations
 
@@ -173,6 +173,82 @@ def write_songs_info(root: Path, sets: dict[int, str]) -> Path:
     return path
 
 
+def make_emomusic(root: Path, n_songs: int = 24, seed: int = 0) -> dict[int, tuple[float, float]]:
+    """The annotations of emoMusic, arousal before valence; (valence, arousal) by song id."""
+    rng = np.random.default_rng(seed)
+    truth = _correlated(rng, n_songs, 5.0, 1.2, (1, 9))
+    folder = root / "annotations"
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [(song, a, f"{rng.uniform(0.5, 2):.4f}", v, f"{rng.uniform(0.5, 2):.4f}") for song, (v, a) in truth.items()]
+    _write_csv(
+        folder / "static_annotations.csv",
+        ("song_id", "mean_arousal", "std_arousal", "mean_valence", "std_valence"),
+        rows,
+    )
+    header = ("song_id", *(f"sample_{15000 + 500 * i}ms" for i in range(8)))
+    for column, name in enumerate(("valence", "arousal")):
+        series = [(song, *((v[column] - 5) / 4 + rng.normal(0, 0.03, size=8)).round(6)) for song, v in truth.items()]
+        _write_csv(folder / f"{name}_cont_average.csv", header, series)
+        _write_csv(folder / f"{name}_cont_std.csv", header, [(song, *[0.2] * 8) for song in truth])
+    sets = {song: "evaluation" if i % 5 == 0 else "development" for i, song in enumerate(truth)}
+    write_songs_info(root, sets).rename(folder / "songs_info.csv")
+    write_audio(root, list(truth)[:3], Path("clips_45sec/clips_45seconds"))
+    return truth
+
+
+def make_pmemo(root: Path, n_songs: int = 24, seed: int = 0) -> dict[int, tuple[float, float]]:
+    """PMEmo as released in 2019, arousal before valence; (valence, arousal) by song id."""
+    rng = np.random.default_rng(seed)
+    truth = _correlated(rng, n_songs, 0.6, 0.17, (0, 1))
+    folder = root / "PMEmo2019/annotations"
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("Arousal(mean)", "Valence(mean)")
+    _write_csv(folder / "static_annotations.csv", ("musicId", *names), [(song, a, v) for song, (v, a) in truth.items()])
+    _write_csv(
+        folder / "static_annotations_std.csv",
+        ("musicId", "Arousal(std)", "Valence(std)"),
+        [(song, *rng.uniform(0.05, 0.3, size=2).round(4)) for song in truth],
+    )
+    moments = [
+        (song, 15.5 + i / 2, *np.clip(np.array([a, v]) + rng.normal(0, 0.02, size=2), 0, 1).round(4))
+        for song, (v, a) in truth.items()
+        for i in range(3 + song % 4)
+    ]
+    _write_csv(folder / "dynamic_annotations.csv", ("musicId", "frameTime", *names), moments)
+    columns = ("title", "artist", "album", "duration", "chorus_start_time", "chorus_end_time")
+    _write_csv(
+        root / "PMEmo2019/metadata.csv",
+        ("musicId", "fileName", *columns),
+        [
+            (song, f"{song}.mp3", f"Song, no. {song}", f"  Band-{song % 6}\t", "", 31.2, "01:02", "01:33")
+            for song in truth
+        ],
+    )
+    write_audio(root, list(truth)[:3], Path("PMEmo2019/chorus"))
+    return truth
+
+
+def _correlated(
+    rng: np.random.Generator, n_songs: int, centre: float, spread: float, scale: tuple[float, float]
+) -> dict[int, tuple[float, float]]:
+    """(valence, arousal) by song id, correlated as listeners' ratings are; ids have gaps."""
+    values = centre + spread * rng.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], size=n_songs)
+    clipped = values.clip(*scale).round(4)
+    return {2 + 3 * i: (float(v), float(a)) for i, (v, a) in enumerate(clipped)}
+
+
+def _write_csv(path: Path, header: Sequence[object], rows: Sequence[Sequence[object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def turn_columns(path: Path, first: str, second: str) -> None:
+    """Exchange the names of two columns."""
+    header, rest = path.read_text().split("\n", 1)
+    turned = {first: second, second: first}
+    path.write_text(",".join(turned.get(name, name) for name in header.strip().split(",")) + "\n" + rest)
+
+
 def write_audio(root: Path, songs: Sequence[int], folder: Path = AUDIO, suffix: str = ".mp3") -> list[Path]:
     """A tenth of a second of a tone for each song."""
     (root / folder).mkdir(parents=True, exist_ok=True)
@@ -207,7 +283,10 @@ def write_folder(root: Path, header: Sequence[str], rows: Sequence[Sequence[obje
 @pytest.fixture(scope="session")
 def copies() -> SimpleNamespace:
     """The makers of small data sets, for tests that need another than the default copy."""
-    makers = (make_deam, write_static, write_ratings, write_songs_info, write_audio, write_mark, write_folder)
+    makers = (
+        *(make_deam, write_static, write_ratings, write_songs_info, write_audio, write_mark, write_folder),
+        *(make_emomusic, make_pmemo, turn_columns),
+    )
     return SimpleNamespace(**{maker.__name__: maker for maker in makers})
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -82,6 +82,9 @@ class Dataset:
         ceiling_method: how it was found: "rater deviations", "split-half", or "construction" for generated labels.
         ceiling_interval: its 95 % interval per target, where one is known.
         labels: which version of the annotations this is, where a data set has several ("corrected", "raw").
+        catalogue: whose song ids these are: two data sets of one catalogue have the same recording under the same id.
+            None for ids that mean nothing elsewhere.
+        test_ids: of two data sets joined (`affekt.data.joined`): the songs that are tested, all others only train.
     """
 
     name: str
@@ -94,6 +97,8 @@ class Dataset:
     labels: str | None = None
     ceiling_method: str | None = None
     ceiling_interval: tuple[tuple[float, float], ...] | None = None
+    catalogue: str | None = None
+    test_ids: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         odd = [song.id for song in self.songs if len(song.targets) != len(self.target_names)]
@@ -168,6 +173,21 @@ class Dataset:
         rated = chosen.with_ceiling()
         return chosen if rated.ceiling is None and self.ceiling_method not in (DEVIATIONS, SPLIT_HALF) else rated
 
+    def of_parts(self, parts: Sequence[str]) -> Dataset:
+        """The songs whose part is one of these, such as "2014" and "2015" of DEAM.
+
+        Raises:
+            ConfigError: no song is of such a part.
+        """
+        found = Counter(song.part for song in self.songs if song.part is not None)
+        unknown = [part for part in parts if part not in found]
+        if unknown or not parts:
+            has = ", ".join(f"{part} ({n} songs)" for part, n in sorted(found.items())) or "none"
+            raise ConfigError(f"{self.name}: parts = {list(parts)}; name one or more of those there are: {has}.")
+        chosen = self.select(song.id for song in self.songs if song.part in parts)
+        note = f"Only {', '.join(parts)} of the parts: {len(chosen)} of {len(self)} songs."
+        return replace(chosen, notes=(note, *self.notes))
+
     def with_ceiling(self) -> Dataset:
         """The same songs with the ceiling that their raters give; None where the raters are unknown."""
         found = next(iter(estimates(self.songs)), None)
@@ -205,6 +225,29 @@ class Dataset:
             [self.name, self.target_names, self.scale, rows, *([curves] if curves else [])], sort_keys=True
         )
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def chosen_targets(dataset: str, targets: Sequence[str] | None) -> tuple[str, ...]:
+    """The targets that were asked for of a data set that has valence and arousal, valence first; both by default.
+
+    Raises:
+        DataError: another one, none, or one twice.
+    """
+    asked = [targets] if isinstance(targets, str) else list(VALENCE_AROUSAL if targets is None else targets)
+    unknown = [name for name in asked if name not in VALENCE_AROUSAL]
+    if unknown or not asked or len(set(asked)) < len(asked):
+        raise DataError(f"targets = {asked}; {dataset} has valence and arousal. Name one of them, or both, once.")
+    return tuple(name for name in VALENCE_AROUSAL if name in asked)
+
+
+def lacking_notes(songs: Sequence[Song]) -> Iterator[str]:
+    """What a reader must know of songs without audio and without an artist."""
+    silent = [song.id for song in songs if song.audio_path is None]
+    if silent:
+        yield f"{len(silent)} of {len(songs)} songs have labels and no audio file: {named(silent)}."
+    unknown = sum(song.artist is None for song in songs)
+    if unknown:
+        yield f"The artist of {unknown} of {len(songs)} songs is unknown; each of them counts as an artist of its own."
 
 
 def valence_arousal_columns(targets: Sequence[str]) -> tuple[int, int] | None:

@@ -14,9 +14,7 @@ the root.
 
 from __future__ import annotations
 
-import filecmp
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,17 +23,17 @@ from typing import Any
 
 import numpy as np
 
-from affekt.data.base import VALENCE_AROUSAL, Dataset, Song, named
+from affekt.data.base import VALENCE_AROUSAL, Dataset, Song, chosen_targets, lacking_notes
 from affekt.data.ceiling import CONSTRUCTION
 from affekt.data.curves import Curve, check_annotations, read_curves
 from affekt.data.exchange import LAST_EXCHANGED_ID, Exchange, check_exchange
+from affekt.data.find import audio_by_id, found_below, is_numbered_audio
 from affekt.data.metadata import (
     OFFICIAL_COLUMN,
     Credits,
+    fill_from_tags,
     read_metadata,
     read_official_sets,
-    read_tags,
-    unify_artists,
 )
 from affekt.data.ratings import RATING_NAMES, Ratings, match_ratings, read_ratings
 from affekt.data.tables import Mistakes, parse_whole_id, read_number, read_table
@@ -47,7 +45,8 @@ SCALE = (1.0, 9.0)
 DYNAMIC_SCALE = (-1.0, 1.0)
 LABELS = ("corrected", "raw", "corrected-unchecked")
 N_SONGS = 1802
-AUDIO_SUFFIXES = (".mp3", ".wav", ".flac", ".ogg")  # in the order of preference
+#: Of DEAM and emoMusic, which number the same recordings alike.
+CATALOGUE = "mediaeval"
 STATIC_NAMES = ("static_annotations_averaged_songs_1_2000.csv", "static_annotations_averaged_songs_2000_2058.csv")
 SYNTHETIC_NAME = "SYNTHETIC.json"
 #: emoMusic's own metadata, which marks the official split of the 2013 part.
@@ -113,12 +112,7 @@ class DeamCopy:
     @cached_property
     def credits(self) -> dict[str, Credits]:
         """Artist, title and genre by song id: from the metadata files, else from the audio's own tags."""
-        found = read_metadata(self.files.metadata)
-        for song_id, path in self.files.audio.items():
-            known = found.get(song_id, Credits())
-            if known.artist is None:
-                found[song_id] = known.filled(read_tags(path))
-        return unify_artists(found)
+        return fill_from_tags(read_metadata(self.files.metadata), self.files.audio)
 
     @cached_property
     def official_sets(self) -> dict[str, str]:
@@ -180,7 +174,7 @@ def read_deam(root: str | Path | None = None) -> DeamCopy:
 
 def build_dataset(copy: DeamCopy, labels: str = "corrected", targets: Sequence[str] | None = None) -> Dataset:
     """The data set of a copy with the labels and targets asked for; arguments and errors as in `load_deam`."""
-    names = _chosen_targets(targets)
+    names = chosen_targets("DEAM", targets)
     swapped = _songs_to_exchange(copy, labels)  # (n_songs,)
     mean = np.where(swapped[:, None], copy.mean[:, ::-1], copy.mean)  # (n_songs, 2)
     std = np.where(swapped[:, None], copy.std[:, ::-1], copy.std)  # (n_songs, 2)
@@ -198,13 +192,14 @@ def build_dataset(copy: DeamCopy, labels: str = "corrected", targets: Sequence[s
         notes=tuple(_notes(copy, labels, int(swapped.sum()), songs, ratings)),
         synthetic=bool(copy.synthetic),
         labels=labels,
+        catalogue=_catalogue(copy),
     )
     return _constructed(dataset, copy, columns) or dataset.with_ceiling()
 
 
 def build_dynamic(copy: DeamCopy, targets: Sequence[str] | None = None) -> Dataset:
     """The songs of a copy that are annotated over time, each with its curve; arguments and errors as in `load_deam`."""
-    names = _chosen_targets(targets)
+    names = chosen_targets("DEAM", targets)
     columns = [VALENCE_AROUSAL.index(name) for name in names]
     if not copy.curves:
         raise DataError(
@@ -224,7 +219,13 @@ def build_dynamic(copy: DeamCopy, targets: Sequence[str] | None = None) -> Datas
         scale=DYNAMIC_SCALE,
         notes=tuple(_dynamic_notes(copy, songs)),
         synthetic=bool(copy.synthetic),
+        catalogue=_catalogue(copy),
     )
+
+
+def _catalogue(copy: DeamCopy) -> str | None:
+    """Ids of a generated copy are its own."""
+    return None if copy.synthetic else CATALOGUE
 
 
 def part_of(song_id: int) -> str:
@@ -244,18 +245,12 @@ def find_files(root: Path) -> DeamFiles:
         DataError: `root` is no folder or holds no static annotations, or a file lies there twice with different
             contents.
     """
-    if not root.is_dir():
-        raise DataError(
-            f"{root}: no such folder. Name the folder that holds DEAM_Annotations and DEAM_audio, or leave the root "
-            "out to download DEAM from Kaggle."
-        )
-    found: dict[str, list[Path]] = {}
-    for path in _walk(root):
-        if _is_wanted(path.name.lower()) and path.is_file():  # a link may lead nowhere
-            found.setdefault(path.name.lower(), []).append(path)
-    mistakes = Mistakes(str(root))
-    one = {name: _only(paths, mistakes) for name, paths in found.items()}
-    mistakes.raise_any()
+    one = found_below(
+        root,
+        lambda path: _is_wanted(path.name.lower()),
+        "Name the folder that holds DEAM_Annotations and DEAM_audio, or leave the root out to download DEAM from "
+        "Kaggle.",
+    )
     static = tuple(one[name] for name in STATIC_NAMES if name in one)
     if not static:
         raise DataError(
@@ -265,47 +260,18 @@ def find_files(root: Path) -> DeamFiles:
     dynamic = (one["valence.csv"], one["arousal.csv"]) if {"valence.csv", "arousal.csv"} <= one.keys() else None
     metadata = tuple(one[name] for name in sorted(one) if name.startswith("metadata_") or name == SONGS_INFO_NAME)
     ratings = tuple(one[name] for name in RATING_NAMES if name in one)
-    return DeamFiles(root, static, dynamic, metadata, _audio(one), one.get(SYNTHETIC_NAME.lower()), ratings)
-
-
-def _walk(root: Path) -> Iterable[Path]:
-    """All files below `root` in a fixed order; linked folders are entered once, hidden ones and macOS's never."""
-    seen = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+    return DeamFiles(root, static, dynamic, metadata, audio_by_id(one), one.get(SYNTHETIC_NAME.lower()), ratings)
 
 
 def _is_wanted(name: str) -> bool:
+    if is_numbered_audio(name):
+        return True
     stem, suffix = Path(name).stem, Path(name).suffix
-    if suffix in AUDIO_SUFFIXES:
-        return stem.isascii() and stem.isdigit()
     if suffix == ".csv" and stem.startswith("metadata_"):
         return stem.removeprefix("metadata_").isdigit()
     return name in (
         *STATIC_NAMES, *RATING_NAMES, "valence.csv", "arousal.csv", SONGS_INFO_NAME, SYNTHETIC_NAME.lower(),
     )  # fmt: skip
-
-
-def _only(paths: list[Path], mistakes: Mistakes) -> Path:
-    """The first of several files of one name, if they are all the same."""
-    for other in paths[1:]:
-        if not filecmp.cmp(paths[0], other, shallow=False):
-            mistakes.found.append(f"{paths[0]} and {other} differ. Take the wrong one away, or name a narrower root.")
-    return paths[0]
-
-
-def _audio(found: dict[str, Path]) -> dict[str, Path]:
-    """Audio file by song id; where a song lies there in several formats the first of `AUDIO_SUFFIXES` is taken."""
-    audio: dict[str, Path] = {}
-    for suffix in reversed(AUDIO_SUFFIXES):
-        audio |= {Path(name).stem: path for name, path in found.items() if name.endswith(suffix)}
-    return audio
 
 
 # --- reading them -----------------------------------------------------------------------------------------------
@@ -361,14 +327,6 @@ def _is_mark(content: Any) -> bool:
 def _check_choice(labels: str) -> None:
     if labels not in LABELS:
         raise DataError(f'labels = "{labels}"; allowed: {", ".join(LABELS)}.')
-
-
-def _chosen_targets(targets: Sequence[str] | None) -> tuple[str, ...]:
-    asked = [targets] if isinstance(targets, str) else list(VALENCE_AROUSAL if targets is None else targets)
-    unknown = [name for name in asked if name not in VALENCE_AROUSAL]
-    if unknown or not asked or len(set(asked)) < len(asked):
-        raise DataError(f"targets = {asked}; DEAM has valence and arousal. Name one of them, or both, once.")
-    return tuple(name for name in VALENCE_AROUSAL if name in asked)
 
 
 def _songs_to_exchange(copy: DeamCopy, labels: str) -> np.ndarray:
@@ -461,12 +419,7 @@ def _lacking_notes(copy: DeamCopy, songs: Sequence[Song]) -> Iterable[str]:
         read = copy.files.static[0].name
         missing = next(name for name in STATIC_NAMES if name != read.lower())
         yield f"Only {len(songs)} songs: {missing} is missing."
-    silent = [song.id for song in songs if song.audio_path is None]
-    if silent:
-        yield f"{len(silent)} of {len(songs)} songs have labels and no audio file: {named(silent)}."
-    unknown = sum(song.artist is None for song in songs)
-    if unknown:
-        yield f"The artist of {unknown} of {len(songs)} songs is unknown; each of them counts as an artist of its own."
+    yield from lacking_notes(songs)
 
 
 def _labels_note(copy: DeamCopy, labels: str, n_exchanged: int) -> str:

@@ -65,9 +65,14 @@ class Agreement:
     n_clear: int
 
     @property
+    def enough(self) -> bool:
+        """Whether there are songs enough to tell anything."""
+        return self.n_songs >= _FEWEST_SONGS
+
+    @property
     def state(self) -> State:
         """What these songs say: "exchanged", "straight", or "unclear"."""
-        if self.n_songs < _FEWEST_SONGS or not abs(self.contrast) >= _LEAST_CONTRAST:
+        if not self.enough or not abs(self.contrast) >= _LEAST_CONTRAST:
             return "unclear"
         z = np.arctanh(min(abs(self.contrast), 1 - 1e-12)) * np.sqrt(self.n_songs - 3)
         if z < _LEAST_Z or len(self.contrary) > _MOST_CONTRARY * self.n_clear:

@@ -41,7 +41,7 @@ class _Entry:
 
 
 def load_folder(
-    root: str | Path | None,
+    root: str | Path | None = None,
     targets: Sequence[str] | None = None,
     scale: tuple[float, float] | None = None,
     group: str | None = None,

@@ -36,7 +36,7 @@ class Credits:
 
 
 # Column names in the copies that are about.
-_ID = ("song_id", "songid", "id", "track_id")
+_ID = ("song_id", "songid", "musicid", "id", "track_id")
 _ARTIST = ("artist", "artist_name")
 _TITLE = ("title", "song title", "track", "song")
 _GENRE = ("genre", "genres")
@@ -57,10 +57,14 @@ _GENRE_BY_KEY = {genre.casefold(): genre for genre in _GENRES} | {"hiphop": "Hip
 _MENDED_ROWS = {"1459": ("Live at WFMU", Credits("Bird of Youth", "Sons And Daughters", "Folk"))}
 
 
-def read_metadata(paths: Sequence[Path]) -> dict[str, Credits]:
+def read_metadata(paths: Sequence[Path], mend: bool = True) -> dict[str, Credits]:
     """Credits by song id from metadata CSV files.
 
     Artists are mended over all files together, so that each has one spelling (`unify_artists`).
+
+    Args:
+        paths: the files.
+        mend: whether titles may have slipped into the artists' names, as in DEAM.
 
     Raises:
         DataError: a file has no column for the song's id or the artist.
@@ -69,7 +73,7 @@ def read_metadata(paths: Sequence[Path]) -> dict[str, Credits]:
     for path in paths:
         for song_id, one in _read_file(path).items():
             found[song_id] = found[song_id].filled(one) if song_id in found else one
-    return unify_artists(found)
+    return unify_artists(found, mend)
 
 
 def read_official_sets(paths: Sequence[Path]) -> dict[str, str]:
@@ -104,20 +108,30 @@ def read_tags(path: Path) -> Credits:
     return Credits(first["artist"], first["title"], _main_genre(first["genre"] or "") or first["genre"])
 
 
+def fill_from_tags(credits: Mapping[str, Credits], audio: Mapping[str, Path], mend: bool = True) -> dict[str, Credits]:
+    """Credits by song id, filled from the audio's tags where no artist is known; each artist in one spelling."""
+    found = dict(credits)
+    for song_id, path in audio.items():
+        known = found.get(song_id, Credits())
+        if known.artist is None:
+            found[song_id] = known.filled(read_tags(path))
+    return unify_artists(found, mend)
+
+
 def artist_key(name: str) -> str:
     """What two spellings of one artist have in common: "My Bubba & Mi" and "My Bubba and Mi" have the same key."""
     text = unicodedata.normalize("NFKC", html.unescape(name)).casefold().replace("&", " and ")
     return " ".join(text.split())
 
 
-def unify_artists(credits: Mapping[str, Credits]) -> dict[str, Credits]:
-    """Give each artist one spelling, the most frequent, and cut off titles that slipped into the name.
+def unify_artists(credits: Mapping[str, Credits], mend: bool = True) -> dict[str, Credits]:
+    """Give each artist one spelling, the most frequent, and, to mend it, cut off titles that slipped into the name.
 
     Over DEAM's three files 948 distinct names become 927 artists: names that carry part of a title
     ("Circus Marcus-Aux puces nº2") join their artist's, one row has its columns in another order, one pair differs in
     "&" and "and". A joint project ("Cooper-Moore & Assif Tsahar") stays an artist of its own.
     """
-    mended = _cut_titles(credits)
+    mended = _cut_titles(credits) if mend else dict(credits)
     spellings: dict[str, Counter[str]] = {}
     for one in mended.values():
         if one.artist:

@@ -23,12 +23,12 @@ import numpy as np
 
 from affekt.data.base import CREDITS, Dataset, named
 from affekt.data.partition import cut, draw_parts, group_labels, parts_for, quadrant_labels
-from affekt.data.transfer import Plan, leave_one_out, long, official_2013
+from affekt.data.transfer import Plan, cross_corpus, leave_one_out, long, official_2013
 from affekt.digest import digest
 from affekt.errors import ConfigError, LeakageError
 from affekt.registry import did_you_mean
 
-Kind = Literal["kfold", "holdout", "seed", "leave-one-out", "official-2013", "long"]
+Kind = Literal["kfold", "holdout", "seed", "leave-one-out", "official-2013", "long", "cross-corpus"]
 #: Seed of the founding split, which every run of that split shares.
 FOUNDING_SEED = 42
 #: Share of the songs outside the test fold that choose the epoch, unless asked otherwise.
@@ -104,6 +104,7 @@ def draw_split(
             "leave-one-out": one fold for each value of the column `by`.
             "official-2013": emoMusic's development and evaluation set, not grouped.
             "long": trained on DEAM's clips, tested on its 58 whole songs.
+            "cross-corpus": trained on one data set, tested on another; the two are joined (`affekt.data.joined`).
         seed: of the draw; "seed" ignores it, kinds with fixed test songs draw only their validation songs from it.
         n_folds: of "kfold".
         group: column whose values must not be shared by two sides, or None.
@@ -123,6 +124,8 @@ def draw_split(
         split = _planned(dataset, official_2013(dataset), None, "artist", validation, seed)
     elif kind == "long":
         split = _planned(dataset, long(dataset, group), group, group, validation, seed)
+    elif kind == "cross-corpus":
+        split = _planned(dataset, cross_corpus(dataset, group), group, group, validation, seed)
     else:
         split = _drawn(dataset, kind, seed, n_folds, group, validation)
     return replace(split, name=_name(kind, n_folds, split.group, validation, by, seed))
@@ -187,6 +190,8 @@ def _check(dataset: Dataset, kind: str, group: str | None, by: str | None, valid
         raise ConfigError(f'split.kind = "{kind}"; allowed: {", ".join(get_args(Kind))}.')
     if by is not None and kind != "leave-one-out":
         raise ConfigError(f'split.by = {by}: belongs to kind "leave-one-out"; this split is "{kind}".')
+    if dataset.test_ids and kind != "cross-corpus":
+        raise ConfigError(f'{dataset.name}: two data sets, of which one is tested; split.kind must be "cross-corpus".')
     if not 0 < validation < 0.5:
         raise ConfigError(f"training.validation = {validation:g}; allowed: above 0 and below 0.5.")
 

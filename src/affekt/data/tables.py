@@ -10,7 +10,7 @@ import csv
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -141,17 +141,46 @@ def read_numbers(
     return [read_number(table, row, column, low, high, mistakes) for column in columns]
 
 
-def parse_whole_id(table: Table, row: Row, lines: dict[int, str], mistakes: Mistakes) -> int:
-    """The number in `song_id`, which may occur once; `lines` remembers where each one stands. -1 for none."""
-    cell = row.cells["song_id"]
-    if not (cell.isascii() and cell.isdigit() and len(cell) < 10):
-        mistakes.add(table.path.name, row.line, f'song_id = "{cell[:40]}"; allowed: a whole number')
-        return -1
-    song_id = int(cell)
+def parse_whole_id(table: Table, row: Row, lines: dict[int, str], mistakes: Mistakes, column: str = "song_id") -> int:
+    """The number of a line's song, which may occur once; `lines` remembers where each one stands. -1 for none."""
+    song_id = parse_id(table, row, mistakes, column)
+    if song_id < 0:
+        return song_id
     if song_id in lines:
-        mistakes.add(table.path.name, row.line, f"song_id = {song_id} occurs twice; it stands in {lines[song_id]}")
+        mistakes.add(table.path.name, row.line, f"{column} = {song_id} occurs twice; it stands in {lines[song_id]}")
     lines.setdefault(song_id, f"{table.path.name}, line {row.line}")
     return song_id
+
+
+def parse_id(table: Table, row: Row, mistakes: Mistakes, column: str = "song_id") -> int:
+    """The number of a line's song, which may occur in several lines; -1, with a mistake noted, for none."""
+    cell = row.cells[column]
+    if cell.isascii() and cell.isdigit() and len(cell) < 10:
+        return int(cell)
+    mistakes.add(table.path.name, row.line, f'{column} = "{cell[:40]}"; allowed: a whole number')
+    return -1
+
+
+def read_by_id(
+    path: Path, id_column: str, columns: Mapping[str, tuple[float, float]], mistakes: Mistakes
+) -> dict[int, tuple[float, ...]]:
+    """The numbers of a table with one line for each song, in the order of `columns`, by song id.
+
+    Args:
+        path: the file.
+        id_column: holds the songs' numbers.
+        columns: to read, each with the lowest and the highest number allowed; in any order within the file.
+        mistakes: takes cells that are no such numbers, ids that occur twice, and a file without songs.
+    """
+    table = read_table(path, (id_column, *columns), mistakes)
+    lines: dict[int, str] = {}
+    found = {}
+    for row in table.rows:
+        song_id = parse_whole_id(table, row, lines, mistakes, id_column)
+        found[song_id] = tuple(read_number(table, row, name, *limits, mistakes) for name, limits in columns.items())
+    if not found and not mistakes.found:
+        mistakes.found.append(f"{path.name}: no songs. At least one line is needed.")
+    return found
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:

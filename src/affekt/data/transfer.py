@@ -1,7 +1,8 @@
 """Test songs that a data set names itself: does what was learnt on some songs carry over to songs of another kind?
 
-Three kinds. `leave-one-out` leaves out the values of a column one at a time; `official-2013` is the published split of
-emoMusic; `long` trains on DEAM's clips of 45 s and tests on its whole songs. No seed has a say in who is tested.
+Four kinds. `leave-one-out` leaves out the values of a column one at a time; `official-2013` is the published split of
+emoMusic; `long` trains on DEAM's clips of 45 s and tests on its whole songs; `cross-corpus` trains on one data set and
+tests on another. No seed has a say in who is tested.
 
 Where artists must not be shared, songs by an artist of the test songs are neither trained nor validated on. Songs are
 numbered in the order of their data set.
@@ -112,6 +113,24 @@ def long(dataset: Dataset, group: str | None) -> Plan:
     rest = _apart(clips, test, group_labels(dataset, group))
     words = [f"long: trained on {len(rest)} clips of 45 s, tested on {len(test)} whole songs"]
     return Plan((test,), (rest,), ". ".join(words + _removed_words(group, len(clips) - len(rest))))
+
+
+def cross_corpus(dataset: Dataset, group: str | None) -> Plan:
+    """Train on the songs of one data set, test on those of another; `affekt.data.joined` has made one of the two.
+
+    Raises:
+        ConfigError: the data set is a single one.
+    """
+    tested = np.array([song.id in dataset.test_ids for song in dataset.songs])
+    rest, test = np.flatnonzero(~tested), np.flatnonzero(tested)
+    if len(rest) == 0 or len(test) < MIN_SONGS:
+        raise ConfigError(
+            f"{dataset.name}: split.kind = cross-corpus needs songs of two data sets; found {len(rest)} songs to train "
+            f"on and {len(test)} to test. Name the second data set in test_dataset. {kinds_served(dataset)}"
+        )
+    apart = _apart(rest, test, group_labels(dataset, group))
+    words = [f"cross-corpus, {dataset.name}: trained on {len(apart)} songs, tested on {len(test)} of another data set"]
+    return Plan((test,), (apart,), ". ".join(words + _removed_words(group, len(rest) - len(apart))))
 
 
 def kinds_served(dataset: Dataset) -> str:
