@@ -82,10 +82,8 @@ class DatasetSection(Section):
     scale: tuple[float, float] | None = Field(None, description="folder: lowest and highest value; found by default")
     n_songs: int | None = Field(None, ge=10, description="demo: size of the corpus, 96 by default")
     annotations: Literal["static", "dynamic"] = Field(
-        "static",
-        description="static: one annotation for each song; dynamic: annotations over time",
+        "static", description="static: one annotation for each song; dynamic: annotations over time"
     )
-
     parts: list[str] | None = Field(
         None, min_length=1, description="songs of these parts alone, as [2014, 2015] of deam; all by default"
     )

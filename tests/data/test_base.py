@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from affekt.data.base import Dataset, Song, named
 from affekt.data.curves import Curve
-from affekt.errors import ConfigError, DataError
+from affekt.errors import DataError
 
 
 def dataset(*songs, **more):
@@ -168,8 +168,13 @@ def test_thinning_keeps_moments_and_takes_their_mean():
     np.testing.assert_allclose(thin.songs[0].targets, (0.04, 0.05))
 
 
-def test_a_hop_that_leaves_one_moment_is_refused():
-    with pytest.raises(ConfigError, match="3 songs have fewer than 2 moments"):
+def test_a_song_with_a_single_moment_is_left_out_and_noted():
+    songs = moving()
+    songs[1] = replace(songs[1], curve=Curve(songs[1].curve.times_s[:1], songs[1].curve.values[:1]))
+    thin = Dataset("x", tuple(songs), scale=(-1, 1)).thinned(0.5)
+    assert thin.ids == ["s0", "s2"]
+    assert "1 songs with fewer than 2 moments are left out: s1." in thin.notes
+    with pytest.raises(DataError, match="no song has 2 moments 3 s apart"):
         Dataset("x", tuple(moving()), scale=(-1, 1)).thinned(3.0)
 
 

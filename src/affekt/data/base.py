@@ -202,20 +202,25 @@ class Dataset:
         )
 
     def thinned(self, hop_s: float) -> Dataset:
-        """Annotated over time: the same songs with frames `hop_s` apart.
+        """Annotated over time: the songs with moments `hop_s` apart; songs with a single one are left out, and noted.
 
         Raises:
-            ConfigError: `hop_s` is no multiple of the time between two annotations, or leaves songs with a single one.
+            ConfigError: `hop_s` is no multiple of the time between two annotations.
+            DataError: no song has `MIN_FRAMES` moments.
         """
-        curves = [song.curve.thinned(hop_s) for song in self.songs if song.curve is not None]
-        short = [song.id for song, curve in zip(self.songs, curves, strict=True) if len(curve) < MIN_FRAMES]
-        if short:
-            raise ConfigError(
-                f"{self.name}: with frames.hop_s = {hop_s:g}, {len(short)} songs have fewer than {MIN_FRAMES} moments: "
-                f"{named(short)}. Choose a shorter hop."
-            )
-        songs = (replace(s, curve=curve, targets=curve.mean) for s, curve in zip(self.songs, curves, strict=True))
-        return replace(self, songs=tuple(songs))
+        curves = {song.id: song.curve.thinned(hop_s) for song in self.songs if song.curve is not None}
+        short = [song for song, curve in curves.items() if len(curve) < MIN_FRAMES]
+        if len(short) == len(curves):
+            raise DataError(f"{self.name}: no song has {MIN_FRAMES} moments {hop_s:g} s apart. Choose a shorter hop.")
+        songs = [
+            replace(song, curve=curve, targets=curve.mean)
+            for song in self.songs
+            if len(curve := curves[song.id]) >= MIN_FRAMES
+        ]
+        told = (
+            [f"{len(short)} songs with fewer than {MIN_FRAMES} moments are left out: {named(short)}."] if short else []
+        )
+        return replace(self, songs=tuple(songs), notes=(*self.notes, *told))
 
     def fingerprint(self) -> str:
         """Hash of ids, labels, scale and all that splits follow: the same hash gives the same splits and scores."""
