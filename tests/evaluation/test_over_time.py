@@ -150,6 +150,17 @@ def test_the_better_of_two_is_named_with_its_difference():
     assert "better than the next, poor" in found.sentences()[0]
 
 
+def test_what_the_folds_do_not_confirm_is_said():
+    curves = truth(30)
+    spread = [0.02 if i % 4 else 2.0 for i in range(30)]  # the first fold is followed by neither
+    rng = np.random.default_rng(5)
+    good = [curve + s * rng.standard_normal(curve.shape) for curve, s in zip(curves, spread, strict=True)]
+    found = over_time(curves, {"good": [good], "poor": [noisy(curves, 0.5)]})
+    (row, _) = found.pairs
+    assert row["verdict"] == "better" and row["p_folds_holm"] > 0.05
+    assert f"does not confirm this against poor (p = {row['p_folds_holm']:.2f})" in found.sentences()[0]
+
+
 def test_equals_are_not_told_apart():
     curves = truth(30)
     found = over_time(curves, {"a": [noisy(curves, 0.3, 1)], "b": [noisy(curves, 0.3, 2)]})

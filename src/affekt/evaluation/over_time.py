@@ -12,7 +12,7 @@ each resample; every difference is also held against the corrected t-test over f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -24,6 +24,7 @@ from affekt.errors import DataError
 from affekt.evaluation import metrics
 from affekt.evaluation.pairs import n_train
 from affekt.evaluation.statistics import (
+    LEVEL,
     SCORES,
     Resampled,
     Statistic,
@@ -34,7 +35,7 @@ from affekt.evaluation.statistics import (
     verdict_words,
     weighted_scores,
 )
-from affekt.evaluation.words import capitalised, doubt, listed, with_interval, with_sign
+from affekt.evaluation.words import capitalised, listed, with_interval, with_sign
 
 if TYPE_CHECKING:
     from affekt.evaluation.scores import Scores
@@ -132,7 +133,7 @@ class OverTime:
         beside = f"RMSE {rmse:.3f}" if np.isnan(r) else f"r {r:z.2f}, RMSE {rmse:.3f}"
         first = f"{best} follows it best, CCC {reached} as a mean over songs ({beside})."
         found = [row for row in self.pairs if row["target"] == target and row["first"] == best]
-        told = [self._against(row) for row in found[:1]]
+        told = [_against(row) for row in found[:1]]
         beaten = [row["second"] for row in found[1:] if row["verdict"] == "better"]
         open_ = [row["second"] for row in found[1:] if row["verdict"] != "better"]
         return " ".join(
@@ -140,6 +141,7 @@ class OverTime:
                 first,
                 *told,
                 *([f"It is better than {listed(beaten)}."] if beaten else []),
+                *_unconfirmed(found),
                 *([f"No difference shown to {listed(open_)}."] if open_ else []),
                 *([] if others else ["It ran alone."]),
             ]
@@ -226,12 +228,6 @@ class OverTime:
             found.setdefault(tested.tobytes(), []).append(float(defined.mean()) if len(defined) else np.nan)
         return {songs: float(np.mean(values)) for songs, values in found.items()}
 
-    def _against(self, row: Mapping[str, Any]) -> str:
-        amount = with_sign(row["difference"], row["low"], row["high"])
-        if row["verdict"] != "better":
-            return f"Against the next, {row['second']}: no difference shown ({amount})."
-        return f"It is better than the next, {row['second']}, by {amount}{doubt('better', row['p_folds_holm'])}."
-
 
 def score_over_time(scores: Scores) -> OverTime | None:
     """Score a comparison over time; None where songs have one annotation each, and for two joined runs.
@@ -253,6 +249,20 @@ def score_over_time(scores: Scores) -> OverTime | None:
         raise DataError(f"Annotations over time do not fit their moments. {_AGAIN}")
     y_pred = {encoder: _predicted(scores, encoder, truth) for encoder in scores.encoders}  # type: ignore[arg-type]
     return OverTime(scores, truth, times_s, y_pred)  # type: ignore[arg-type]
+
+
+def _against(row: Mapping[str, Any]) -> str:
+    amount = with_sign(row["difference"], row["low"], row["high"])
+    if row["verdict"] != "better":
+        return f"Against the next, {row['second']}: no difference shown ({amount})."
+    return f"It is better than the next, {row['second']}, by {amount}."
+
+
+def _unconfirmed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Whom the best is called better than although the test over folds is not at or below .05 after Holm."""
+    doubtful = [row for row in rows if row["verdict"] == "better" and row["p_folds_holm"] > LEVEL]
+    against = [f"{row['second']} (p = {row['p_folds_holm']:.2f})" for row in doubtful]
+    return [f"The test over folds, after Holm, does not confirm this against {listed(against)}."] if against else []
 
 
 _AGAIN = "Run `affekt compare` again."

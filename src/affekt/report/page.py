@@ -192,7 +192,7 @@ def _failing(view: View, excerpts: Mapping[str, Excerpt]) -> dict[str, Any]:
 
 def _worst_song(view: View, song: WorstSong, excerpts: Mapping[str, Excerpt]) -> dict[str, Any]:
     about = view.songs[song.position]
-    annotated = ", ".join(tables.decimals(value, 1) for value in view.y_true[song.position])
+    annotated = ", ".join(tables.decimals(value, view.places) for value in view.y_true[song.position])
     return {
         "index": song.position,
         "name": song_name(about),

@@ -157,6 +157,11 @@ class View:
         """Lowest and highest value an annotation can take, where it is recorded."""
         return self.scores.results.dataset.get("scale") or None
 
+    @property
+    def places(self) -> int:
+        """Decimals of a single annotation: one on a scale of 1 to 9, two on one of -1 to 1."""
+        return 1 if self.scale is None or self.scale[1] - self.scale[0] > 4 else 2
+
     def ranking(self, target: str) -> list[str]:
         """Encoders by R2, best first; those without a defined R2 are left out."""
         return [label for label in self.scores.ranking(target) if self._seen(label)]

@@ -114,7 +114,7 @@ def _furthest(view: View, label: str, columns: tuple[int, ...], at_most: int = 2
     distance = np.sqrt(((y_pred - y_true) ** 2).sum(axis=1))
     rows = []
     for i in [i for i in np.argsort(-distance, kind="stable")[:at_most] if np.isfinite(distance[i])]:
-        pairs = [f"{t:.1f} → {p:.1f}" for t, p in zip(y_true[i], y_pred[i], strict=True)]
+        pairs = [f"{t:.{view.places}f} → {p:.{view.places}f}" for t, p in zip(y_true[i], y_pred[i], strict=True)]
         song = view.songs[i]
         rows.append([song_name(song), str(song.get("genre") or MISSING), *pairs, decimals(distance[i])])
     names = [f"{view.targets[c]}, annotated → predicted" for c in columns]
