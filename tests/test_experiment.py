@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 import affekt
 from affekt import experiment as story
@@ -349,3 +350,27 @@ def test_what_is_heard_must_fit_what_is_annotated(settings: dict[str, Any], told
         parse_experiment({"encoders": ["mean"], **settings})
     assert told in str(error.value)
     assert str(error.value).count("belongs to dataset") <= 1
+
+
+# --- whole songs --------------------------------------------------------------------------------------------------
+
+
+def test_clips_train_and_whole_songs_of_any_length_are_tested(song_folder: Path, store: Store, tmp_path: Path) -> None:
+    songs = []
+    for i, song in enumerate(load_dataset("folder", root=song_folder).songs):
+        if i < 12:
+            songs.append(replace(song, part="2014"))
+            continue
+        assert song.audio_path is not None
+        samples, rate_hz = soundfile.read(song.audio_path)
+        whole = tmp_path / f"{song.id}.wav"
+        soundfile.write(whole, np.tile(samples, i - 8), rate_hz)  # 24 to 42 s instead of 6
+        songs.append(replace(song, part="2015", audio_path=whole))
+    dataset = Dataset("clips and songs", tuple(songs))
+    settings = {"split": {"kind": "long"}, "clips": {"count": 6, "length_s": 2.0}}
+    results = story.compare(dataset, ["mean", "handcrafted"], out=tmp_path / "run", store=store, quiet=True, **settings)
+    tested = {song.id for song in songs[12:]}
+    assert {p.song_id for p in results.predictions} == tested
+    ids, y_true, y_pred = results.arrays("handcrafted", 0)
+    assert set(ids) == tested and np.isfinite(y_pred).all() and np.ptp(y_pred, axis=0).all()
+    assert results.run["splits"]["0"].startswith("long: trained on 12 clips of 45 s, tested on 4 whole songs")
