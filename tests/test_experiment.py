@@ -371,6 +371,6 @@ def test_clips_train_and_whole_songs_of_any_length_are_tested(song_folder: Path,
     results = story.compare(dataset, ["mean", "handcrafted"], out=tmp_path / "run", store=store, quiet=True, **settings)
     tested = {song.id for song in songs[12:]}
     assert {p.song_id for p in results.predictions} == tested
-    ids, y_true, y_pred = results.arrays("handcrafted", 0)
+    ids, _, y_pred = results.arrays("handcrafted", 0)
     assert set(ids) == tested and np.isfinite(y_pred).all() and np.ptp(y_pred, axis=0).all()
     assert results.run["splits"]["0"].startswith("long: trained on 12 clips of 45 s, tested on 4 whole songs")

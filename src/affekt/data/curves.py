@@ -80,7 +80,11 @@ class Curve:
 
 
 def read_curves(
-    paths: Sequence[Path], scale: tuple[float, float], mistakes: Mistakes, ids: Iterable[int] | None = None
+    paths: Sequence[Path],
+    scale: tuple[float, float],
+    mistakes: Mistakes,
+    ids: Iterable[int] | None = None,
+    ended: bool = False,
 ) -> dict[int, Curve]:
     """Curves by song id, of the songs that every file holds, at the moments that every file holds.
 
@@ -89,8 +93,9 @@ def read_curves(
         scale: lowest and highest value allowed.
         mistakes: takes cells that are no number of the scale, gaps within a song, ids that occur twice.
         ids: songs to keep; all by default.
+        ended: whether each file must end in a line break, as one that is known to be distributed with it.
     """
-    return join_series([read_series(path, scale, mistakes) for path in paths], ids)
+    return join_series([read_series(path, scale, mistakes, ended) for path in paths], ids)
 
 
 def join_series(series: Sequence[Series], ids: Iterable[int] | None = None) -> dict[int, Curve]:
@@ -107,14 +112,15 @@ def _joined(series: Sequence[Mapping[int, float]]) -> Curve:
     return Curve(np.array(times) / 1000, values.reshape(-1, len(series)))
 
 
-def read_series(path: Path, scale: tuple[float, float], mistakes: Mistakes) -> Series:
+def read_series(path: Path, scale: tuple[float, float], mistakes: Mistakes, ended: bool = False) -> Series:
     """One file: value by time in milliseconds, by song; NaN, with a mistake noted, for what is no value.
 
     Raises:
         DataError: the file is no table with a column song_id.
     """
     table = read_table(path, ("song_id",), mistakes, ragged=True)
-    complain_of_cut(table, mistakes, whole=True)
+    if ended:
+        complain_of_cut(table, mistakes, whole=True)
     times = _times_ms(table, mistakes)
     names = list(times)
     lines: dict[int, str] = {}

@@ -180,7 +180,7 @@ def read_deam(root: str | Path | None = None) -> DeamCopy:
     files = find_files(download_deam() if root is None else Path(root).expanduser())
     mistakes = Mistakes(str(files.root))
     ids, mean, std = _read_static(files.static, mistakes)
-    curves = read_curves(files.dynamic, DYNAMIC_SCALE, mistakes) if files.dynamic else {}
+    curves = read_curves(files.dynamic, DYNAMIC_SCALE, mistakes, ended=True) if files.dynamic else {}
     synthetic = read_synthetic(files.synthetic) if files.synthetic else {}
     mistakes.raise_any()
     return DeamCopy(files, ids, mean, std, curves, synthetic)

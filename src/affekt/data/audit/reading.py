@@ -91,7 +91,7 @@ def _static_rows(paths: Sequence[Path], findings: list[Finding]) -> list[StaticR
 
 def _series(path: Path, findings: list[Finding]) -> Series:
     mistakes = Mistakes(str(path))
-    found = read_series(path, DYNAMIC_SCALE, mistakes)
+    found = read_series(path, DYNAMIC_SCALE, mistakes, ended=True)
     findings += _mistaken(path, mistakes)
     return found
 
