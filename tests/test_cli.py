@@ -141,6 +141,21 @@ def test_data_shows_what_is_in_a_folder(song_folder: Path) -> None:
     assert "16 songs" in text and "arousal" in text and "valence:" not in text
 
 
+def test_data_audits_deam_and_says_by_its_exit_code_whether_it_can_be_used(tmp_path: Path) -> None:
+    root = tmp_path / "deam"
+    root.mkdir()
+    header, rows = "song_id,valence_mean,valence_std,arousal_mean,arousal_std", "2,5,1,6,1\n3,4,1,3,1\n"
+    (root / "static_annotations_averaged_songs_1_2000.csv").write_text(f"{header}\n{rows}")
+    page = tmp_path / "page" / "audit.html"
+    told = affekt("data", "deam", "--root", root, "--no-audio", "--html", page)
+    assert told.returncode == 1 and "Not usable as it is" in told.stdout and "Do: " in told.stdout
+    assert str(page) in told.stderr and "no dynamic annotations" in page.read_text(encoding="utf-8")
+    found = json.loads(affekt("data", "deam", "--root", root, "--json").stdout)
+    assert (found["n_songs"], found["usable"], found["findings"][0]["level"]) == (2, False, "fault")
+    refused = affekt("data", "demo", "--html", page)
+    assert refused.returncode == 2 and "demo has none" in refused.stderr
+
+
 def test_cache_shows_and_cleans(experiment: Path, tmp_path: Path) -> None:
     place = tmp_path / "store"
     affekt("compare", experiment, "--out", tmp_path / "run", "--store", place)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from affekt.errors import AffektError
+from affekt.errors import AffektError, ConfigError
+
+if TYPE_CHECKING:
+    from affekt.data.audit import DeamAudit
 
 app = typer.Typer(
     name="affekt",
@@ -149,6 +152,7 @@ def encoders(as_json: JsonOption = False) -> None:
         "affekt data deam --root ~/deam",
         "affekt data pmemo --root ~/PMEmo2019",
         "affekt data folder --root ~/music --targets valence,arousal",
+        "affekt data deam --root ~/deam --no-audio --html audit.html",
         "affekt data demo --json",
     )
 )
@@ -156,15 +160,33 @@ def data(
     name: Annotated[str, typer.Argument(help="deam, emomusic, pmemo, folder or demo.")],
     root: Annotated[Path | None, typer.Option(help="Folder of the data set; without it deam is downloaded.")] = None,
     targets: Annotated[str | None, typer.Option(help="folder: columns to predict, separated by commas.")] = None,
+    audio: Annotated[
+        bool, typer.Option("--audio/--no-audio", help="deam: listen to every audio file, or look at the labels alone.")
+    ] = True,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="deam: write what was found as one page that opens offline.")
+    ] = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Find or make a data set, check it, and print what is in it."""
+    """Find or make a data set, check it, and print what is in it.
+
+    deam is audited: every finding says what to do. Exit code 1 where its labels are not usable as they are.
+    """
+    from affekt.data.audit import DeamAudit
     from affekt.data.inspect import inspect
 
-    found = inspect(name, root, targets.split(",") if targets else None)
+    if html is not None and name != "deam":
+        raise ConfigError(f"--html writes the audit of deam; {name} has none. Leave it out, or take --json.")
+    try:
+        found = inspect(name, root, targets.split(",") if targets else None, audio, quiet)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
     typer.echo(
         json.dumps(found.as_dict(), indent=1, ensure_ascii=False) if as_json else "\n".join(found.summary_lines())
     )
+    if isinstance(found, DeamAudit):
+        _end_audit(found, html)
 
 
 @app.command(epilog=_examples("affekt cache", "affekt cache --clear wav2vec2-nano", "affekt cache --clear all --yes"))
@@ -199,6 +221,16 @@ def doctor(as_json: JsonOption = False) -> None:
     rows = examine()
     _print_rows(rows, ["check", "state", "found", "mend"], as_json)
     if any(row["state"] == "broken" for row in rows):
+        raise typer.Exit(1)
+
+
+def _end_audit(audit: DeamAudit, html: Path | None) -> None:
+    if html is not None:
+        from affekt.progress import console
+        from affekt.report.audit import write_audit
+
+        console().print(f"Page: {write_audit(audit, html)}", soft_wrap=True)
+    if not audit.usable:
         raise typer.Exit(1)
 
 

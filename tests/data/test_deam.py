@@ -105,10 +105,16 @@ class TestLabels:
             load_deam(small_deam.root)
         assert labels_of(load_deam(small_deam.root, labels="corrected-unchecked")) == small_deam.truth
 
-    def test_songs_after_1000_alone_need_no_decision(self, tmp_path, copies):
+    def test_songs_after_1000_alone_need_no_exchange(self, tmp_path, copies):
+        copy = copies.make_deam(tmp_path, n_2013=0)
+        assert labels_of(load_deam(tmp_path)) == copy.truth
+
+    def test_songs_that_nothing_vouches_for_are_refused_until_asked_for(self, tmp_path, copies):
         copy = copies.make_deam(tmp_path, n_2013=0)
         copy.dynamic_files[0].unlink()
-        assert labels_of(load_deam(tmp_path)) == copy.truth
+        with pytest.raises(DataError, match=r'no dynamic annotations to compare with.*labels="raw"'):
+            load_deam(tmp_path)
+        assert labels_of(load_deam(tmp_path, labels="raw")) == copy.truth
 
     def test_one_target(self, small_deam):
         dataset = load_deam(small_deam.root, targets=["arousal"])

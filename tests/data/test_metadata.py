@@ -6,7 +6,17 @@ import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affekt.data.metadata import Credits, artist_key, read_metadata, read_official_sets, read_tags, unify_artists
+from affekt.data.metadata import (
+    Credits,
+    artist_key,
+    disagreements,
+    read_licence,
+    read_metadata,
+    read_official_sets,
+    read_tags,
+    short_licence,
+    unify_artists,
+)
 from affekt.errors import DataError
 
 Y2013 = (
@@ -142,6 +152,57 @@ def test_tags_of_a_wav_and_of_no_audio(tmp_path):
     sf.write(wav, np.zeros(100), 16000)
     text.write_text("not audio")
     assert read_tags(wav) == read_tags(text) == read_tags(tmp_path / "none.mp3") == Credits()
+
+
+@pytest.mark.parametrize(
+    ("text", "licence"),
+    [
+        (
+            "Attribution-Noncommercial-Share Alike 3.0 United States: http://creativecommons.org/licenses/by-nc-sa/3.0/us/",
+            "CC BY-NC-SA 3.0",
+        ),
+        ("Creative Commons Attribution: http://creativecommons.org/licenses/by/3.0/", "CC BY 3.0"),
+        ("Attribution-NonCommercial-NoDerivatives (aka Music Sharing) 4.0 International", "CC BY-NC-ND 4.0"),
+        ("Attribution-ShareAlike", "CC BY-SA"),
+        ("http://creativecommons.org/publicdomain/zero/1.0/", "CC0 or public domain"),
+        ("FMA-Limited: http://freemusicarchive.org/FMA_License", "FMA-Limited"),
+        (" (c) 2009  Somebody ", "(c) 2009 Somebody"),
+        ("", None),
+    ],
+)
+def test_licences_in_short(text, licence):
+    assert short_licence(text) == licence
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".flac", ".ogg"])
+def test_the_licence_of_a_file(tmp_path, suffix):
+    import mutagen
+
+    path = tmp_path / f"song{suffix}"
+    sf.write(path, np.zeros(4410), 44100)
+    assert read_licence(path) is None
+    file = mutagen.File(path, easy=True)
+    if file.tags is None:
+        file.add_tags()
+    file["copyright"] = "http://creativecommons.org/licenses/by-nc/3.0/"
+    file.save()
+    assert read_licence(path) == "CC BY-NC 3.0"
+    assert read_licence(tmp_path / "none.mp3") is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "differ"),
+    [
+        (Credits("My Bubba & Mi", "Oh: Kiss No"), Credits("my bubba  AND mi", "Oh kiss, no"), []),
+        (Credits("Bj\u00f6rk", "A"), Credits("Bjo\u0308rk", "B"), ["title"]),
+        (Credits("Anna", None), Credits("Bert", "B"), ["artist"]),
+        (Credits(), Credits("Bert", "B"), []),
+    ],
+)
+def test_disagreements_are_of_substance(one, other, differ):
+    found = disagreements(one, other)
+    assert list(found) == differ
+    assert all(found[name] == (getattr(one, name), getattr(other, name)) for name in differ)
 
 
 class TestOfficialSets:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from affekt.data.tables import Mistakes, Row, Table, parse_whole_id, read_numbers, read_table
+from affekt.data.tables import Mistakes, Row, Table, complain_of_cut, parse_whole_id, read_numbers, read_table
 from affekt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Annotations = Literal["static", "dynamic"]
 ANNOTATIONS = ("static", "dynamic")
+
+#: Value by time in milliseconds, by song.
+Series = dict[int, dict[int, float]]
 
 _SAMPLE = re.compile(r"sample_(\d{1,9})ms", re.ASCII)
 
@@ -77,7 +80,11 @@ class Curve:
 
 
 def read_curves(
-    paths: Sequence[Path], scale: tuple[float, float], mistakes: Mistakes, ids: Iterable[int] | None = None
+    paths: Sequence[Path],
+    scale: tuple[float, float],
+    mistakes: Mistakes,
+    ids: Iterable[int] | None = None,
+    ended: bool = False,
 ) -> dict[int, Curve]:
     """Curves by song id, of the songs that every file holds, at the moments that every file holds.
 
@@ -86,8 +93,13 @@ def read_curves(
         scale: lowest and highest value allowed.
         mistakes: takes cells that are no number of the scale, gaps within a song, ids that occur twice.
         ids: songs to keep; all by default.
+        ended: whether each file must end in a line break, as one that is known to be distributed with it.
     """
-    series = [_read_series(path, scale, mistakes) for path in paths]
+    return join_series([read_series(path, scale, mistakes, ended) for path in paths], ids)
+
+
+def join_series(series: Sequence[Series], ids: Iterable[int] | None = None) -> dict[int, Curve]:
+    """Curves by song id, of the songs in every series and in `ids`, at the moments that every series has."""
     wanted = set(series[0]) if ids is None else set(ids)
     shared = [song for song in series[0] if song in wanted and all(song in one for one in series)]
     return {song: _joined([one[song] for one in series]) for song in shared}
@@ -100,9 +112,15 @@ def _joined(series: Sequence[Mapping[int, float]]) -> Curve:
     return Curve(np.array(times) / 1000, values.reshape(-1, len(series)))
 
 
-def _read_series(path: Path, scale: tuple[float, float], mistakes: Mistakes) -> dict[int, dict[int, float]]:
-    """Value by time in milliseconds, by song."""
+def read_series(path: Path, scale: tuple[float, float], mistakes: Mistakes, ended: bool = False) -> Series:
+    """One file: value by time in milliseconds, by song; NaN, with a mistake noted, for what is no value.
+
+    Raises:
+        DataError: the file is no table with a column song_id.
+    """
     table = read_table(path, ("song_id",), mistakes, ragged=True)
+    if ended:
+        complain_of_cut(table, mistakes, whole=True)
     times = _times_ms(table, mistakes)
     names = list(times)
     lines: dict[int, str] = {}

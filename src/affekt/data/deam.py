@@ -15,6 +15,7 @@ the root.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,17 +27,18 @@ import numpy as np
 from affekt.data.base import VALENCE_AROUSAL, Dataset, Song, chosen_targets, lacking_notes
 from affekt.data.ceiling import CONSTRUCTION
 from affekt.data.curves import Curve, check_annotations, read_curves
-from affekt.data.exchange import LAST_EXCHANGED_ID, Exchange, check_exchange
+from affekt.data.exchange import LAST_2014_ID, LAST_EXCHANGED_ID, Exchange, check_exchange, part_of
 from affekt.data.find import audio_by_id, found_below, is_numbered_audio
 from affekt.data.metadata import (
     OFFICIAL_COLUMN,
     Credits,
     fill_from_tags,
-    read_metadata,
     read_official_sets,
+    read_written,
+    unify_artists,
 )
 from affekt.data.ratings import RATING_NAMES, Ratings, match_ratings, read_ratings
-from affekt.data.tables import Mistakes, parse_whole_id, read_number, read_table
+from affekt.data.tables import Mistakes, Table, complain_of_cut, parse_whole_id, read_number, read_table
 from affekt.errors import DataError, MissingExtraError
 
 KAGGLE_ID = "imsparsh/deam-mediaeval-dataset-emotional-analysis-in-music"
@@ -47,12 +49,21 @@ LABELS = ("corrected", "raw", "corrected-unchecked")
 N_SONGS = 1802
 #: Of DEAM and emoMusic, which number the same recordings alike.
 CATALOGUE = "mediaeval"
+UNCLEAR_ADVICE = (
+    "Get DEAM_Annotations.zip again, the dynamic annotations (valence.csv and arousal.csv) included; or choose "
+    'labels="raw" to take the files as they are, or labels="corrected-unchecked" if you know that they are as '
+    "distributed."
+)
 STATIC_NAMES = ("static_annotations_averaged_songs_1_2000.csv", "static_annotations_averaged_songs_2000_2058.csv")
 SYNTHETIC_NAME = "SYNTHETIC.json"
 #: emoMusic's own metadata, which marks the official split of the 2013 part.
 SONGS_INFO_NAME = "songs_info.csv"
 
-_LAST_2014_ID = 2000
+#: Song id, means and standard deviations of valence and arousal.
+StaticRow = tuple[int, list[float], list[float]]
+
+# Means are published to one decimal, which shifts the most that ratings can spread where the mean is near the end.
+_ROUNDING = 0.35
 _COLUMNS = ("song_id", "valence_mean", "valence_std", "arousal_mean", "arousal_std")
 
 
@@ -89,6 +100,7 @@ class DeamCopy:
         mean, std: static annotations as the files name them, (valence, arousal), shape (n_songs, 2).
         curves: valence and arousal over time by song id, scale -1 to 1; empty where there are no dynamic files.
         synthetic: what SYNTHETIC.json says; empty for real music.
+        written: what the metadata files say, where they have been read already.
     """
 
     files: DeamFiles
@@ -97,6 +109,7 @@ class DeamCopy:
     std: np.ndarray
     curves: dict[int, Curve] = field(default_factory=dict)
     synthetic: dict[str, Any] = field(default_factory=dict)
+    written: dict[str, Credits] | None = None
 
     @cached_property
     def dynamic(self) -> dict[int, tuple[float, float]]:
@@ -112,7 +125,8 @@ class DeamCopy:
     @cached_property
     def credits(self) -> dict[str, Credits]:
         """Artist, title and genre by song id: from the metadata files, else from the audio's own tags."""
-        return fill_from_tags(read_metadata(self.files.metadata), self.files.audio)
+        written = read_written(self.files.metadata) if self.written is None else self.written
+        return fill_from_tags(unify_artists(written), self.files.audio)
 
     @cached_property
     def official_sets(self) -> dict[str, str]:
@@ -166,8 +180,8 @@ def read_deam(root: str | Path | None = None) -> DeamCopy:
     files = find_files(download_deam() if root is None else Path(root).expanduser())
     mistakes = Mistakes(str(files.root))
     ids, mean, std = _read_static(files.static, mistakes)
-    curves = read_curves(files.dynamic, DYNAMIC_SCALE, mistakes) if files.dynamic else {}
-    synthetic = _read_synthetic(files.synthetic) if files.synthetic else {}
+    curves = read_curves(files.dynamic, DYNAMIC_SCALE, mistakes, ended=True) if files.dynamic else {}
+    synthetic = read_synthetic(files.synthetic) if files.synthetic else {}
     mistakes.raise_any()
     return DeamCopy(files, ids, mean, std, curves, synthetic)
 
@@ -206,10 +220,10 @@ def build_dynamic(copy: DeamCopy, targets: Sequence[str] | None = None) -> Datas
             f"{copy.files.root}: no annotations over time. They lie in valence.csv and arousal.csv, in the folder "
             '"dynamic (per second annotations)" of DEAM_Annotations.zip; unpack it there.'
         )
-    if copy.exchange.state == "unclear" and not copy.synthetic:
+    if copy.exchange.dynamic_doubt and not copy.synthetic:
         raise DataError(
             f"{copy.files.root}: the annotations over time do not agree with the static ones: "
-            f"{copy.exchange.evidence}. One of the files is damaged; get DEAM_Annotations.zip again."
+            f"{copy.exchange.dynamic_doubt}. One of the files is damaged; get DEAM_Annotations.zip again."
         )
     songs = tuple(_with_curve(copy, song_id, copy.curves[song_id].select(columns)) for song_id in sorted(copy.curves))
     return Dataset(
@@ -228,13 +242,6 @@ def _catalogue(copy: DeamCopy) -> str | None:
     return None if copy.synthetic else CATALOGUE
 
 
-def part_of(song_id: int) -> str:
-    """The year of the evaluation campaign that a song belongs to: "2013", "2014" or "2015"."""
-    if song_id <= LAST_EXCHANGED_ID:
-        return "2013"
-    return "2014" if song_id <= _LAST_2014_ID else "2015"
-
-
 # --- finding the files ------------------------------------------------------------------------------------------
 
 
@@ -245,18 +252,31 @@ def find_files(root: Path) -> DeamFiles:
         DataError: `root` is no folder or holds no static annotations, or a file lies there twice with different
             contents.
     """
+    mistakes = Mistakes(str(root))
+    files = locate(root, mistakes)
+    mistakes.raise_any()
+    if not files.static:
+        raise DataError(
+            f"{root}: no static annotations found. Looked for {' and '.join(STATIC_NAMES)} anywhere below it. "
+            f"Unpack DEAM_Annotations.zip there, or download the whole from {KAGGLE_PAGE}."
+        )
+    return files
+
+
+def locate(root: Path, mistakes: Mistakes) -> DeamFiles:
+    """As `find_files`, but what is there twice with different contents is noted, and what is missing is left out.
+
+    Raises:
+        DataError: `root` is no folder.
+    """
     one = found_below(
         root,
         lambda path: _is_wanted(path.name.lower()),
         "Name the folder that holds DEAM_Annotations and DEAM_audio, or leave the root out to download DEAM from "
         "Kaggle.",
+        mistakes,
     )
     static = tuple(one[name] for name in STATIC_NAMES if name in one)
-    if not static:
-        raise DataError(
-            f"{root}: no static annotations found. Looked for {' and '.join(STATIC_NAMES)} anywhere below it. "
-            f"Unpack DEAM_Annotations.zip there, or download the whole from {KAGGLE_PAGE}."
-        )
     dynamic = (one["valence.csv"], one["arousal.csv"]) if {"valence.csv", "arousal.csv"} <= one.keys() else None
     metadata = tuple(one[name] for name in sorted(one) if name.startswith("metadata_") or name == SONGS_INFO_NAME)
     ratings = tuple(one[name] for name in RATING_NAMES if name in one)
@@ -280,26 +300,55 @@ def _is_wanted(name: str) -> bool:
 def _read_static(paths: Sequence[Path], mistakes: Mistakes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Song ids (n,), means (n, 2) and standard deviations (n, 2) in the order of the ids."""
     lines: dict[int, str] = {}
-    rows = []
-    for path in paths:
-        table = read_table(path, _COLUMNS, mistakes, squeeze_names=True)
-        for row in table.rows:
-            song_id = parse_whole_id(table, row, lines, mistakes)
-            means = [read_number(table, row, f"{name}_mean", *SCALE, mistakes) for name in VALENCE_AROUSAL]
-            # Half the width of the scale is the most that whole ratings can spread, its whole width a generous limit.
-            stds = [
-                read_number(table, row, f"{name}_std", 0.0, SCALE[1] - SCALE[0], mistakes) for name in VALENCE_AROUSAL
-            ]
-            rows.append((song_id, means, stds))
+    rows = [row for path in paths for row in read_static_rows(path, lines, mistakes)]
     if not rows and not mistakes.found:
         mistakes.found.append(f"{', '.join(path.name for path in paths)}: no songs. At least one line is needed.")
     mistakes.raise_any()
-    rows.sort()
-    ids, mean, std = zip(*rows, strict=True)
+    return stacked(rows)
+
+
+def read_static_rows(path: Path, lines: dict[int, str], mistakes: Mistakes) -> list[StaticRow]:
+    """One file of static annotations: (song id, means, standard deviations) in the order of the file.
+
+    Args:
+        path: the file.
+        lines: where each song id stands, of the files read before.
+        mistakes: takes what is wrong with single lines; their numbers are NaN, their id -1.
+
+    Raises:
+        DataError: the file is no table with these columns.
+    """
+    table = read_table(path, _COLUMNS, mistakes, squeeze_names=True)
+    rows = []
+    for row in table.rows:
+        song_id = parse_whole_id(table, row, lines, mistakes)
+        means = [read_number(table, row, f"{name}_mean", *SCALE, mistakes) for name in VALENCE_AROUSAL]
+        stds = [read_number(table, row, f"{name}_std", 0.0, SCALE[1] - SCALE[0], mistakes) for name in VALENCE_AROUSAL]
+        for name, mean, std in zip(VALENCE_AROUSAL, means, stds, strict=True):
+            _complain_of_spread(table, row.line, name, mean, std, mistakes)
+        rows.append((song_id, means, stds))
+    complain_of_cut(table, mistakes)
+    return rows
+
+
+def stacked(rows: Sequence[StaticRow]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Song ids (n,), means (n, 2) and standard deviations (n, 2) in the order of the ids."""
+    ids, mean, std = zip(*sorted(rows), strict=True)
     return np.array(ids), np.array(mean), np.array(std)
 
 
-def _read_synthetic(path: Path) -> dict[str, Any]:
+def _complain_of_spread(table: Table, line: int, name: str, mean: float, std: float, mistakes: Mistakes) -> None:
+    """Ratings from 1 to 9 with a given mean spread most where all are 1 or 9; a cell that slipped spreads more."""
+    most = math.sqrt(max((mean - SCALE[0]) * (SCALE[1] - mean), 0.0)) if mean == mean else math.inf
+    if std > most + _ROUNDING:
+        mistakes.add(
+            table.path.name,
+            line,
+            f"{name}_std = {std:g} cannot be, with {name}_mean = {mean:g}; allowed: at most {most:.2f}",
+        )
+
+
+def read_synthetic(path: Path) -> dict[str, Any]:
     """The mark of a generated copy: {"synthetic": true, "note": str, "ceiling": [v, a], "n_raters": int}."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -343,10 +392,9 @@ def _songs_to_exchange(copy: DeamCopy, labels: str) -> np.ndarray:
         if copy.synthetic:
             return np.zeros_like(early)  # the fault is one of the distributed file, which a generated copy is not
         raise DataError(
-            f"{copy.files.root}: valence and arousal may be exchanged for {copy.exchange.n_songs} songs, and this copy "
-            f"does not tell: {copy.exchange.evidence}. Add the dynamic annotations (valence.csv and arousal.csv), or "
-            'choose labels="raw" to take the files as they are, or labels="corrected-unchecked" if you know that they '
-            "are as distributed."
+            f"{copy.files.root}: whether valence and arousal are right, or exchanged for {copy.exchange.n_songs} songs "
+            f"(ids up to {LAST_EXCHANGED_ID}), this copy does not tell: {copy.exchange.evidence}. "
+            f"{UNCLEAR_ADVICE} `affekt data deam --root DIR` shows all that was found."
         )
     return early
 
@@ -360,7 +408,7 @@ def _song(
     columns: Sequence[int],
 ) -> Song:
     # The published minimum, which the numbers bear out: 99 % of the labels are means of exactly ten whole ratings.
-    n_raters = copy.synthetic.get("n_raters", 10 if song_id <= _LAST_2014_ID else 5)
+    n_raters = copy.synthetic.get("n_raters", 10 if song_id <= LAST_2014_ID else 5)
     return replace(
         _bare_song(copy, song_id, tuple(mean.tolist())),
         target_std=tuple(std.tolist()),

@@ -17,13 +17,16 @@ from affekt.errors import DataError
 AUDIO_SUFFIXES = (".mp3", ".wav", ".flac", ".ogg")  # in the order of preference
 
 
-def found_below(root: Path, wanted: Callable[[Path], bool], advice: str) -> dict[str, Path]:
+def found_below(
+    root: Path, wanted: Callable[[Path], bool], advice: str, mistakes: Mistakes | None = None
+) -> dict[str, Path]:
     """The wanted files below `root`, by their name in lower case.
 
     Args:
         root: the folder that the user named.
         wanted: whether a file is needed; of its path only what stands below `root` should count.
         advice: what to do where there is no such folder.
+        mistakes: takes files that lie there twice with different contents; without it they are an error.
 
     Raises:
         DataError: `root` is no folder, or a file lies there twice with different contents.
@@ -34,9 +37,10 @@ def found_below(root: Path, wanted: Callable[[Path], bool], advice: str) -> dict
     for path in _walk(root):
         if wanted(path) and path.is_file():  # a link may lead nowhere
             found.setdefault(path.name.lower(), []).append(path)
-    mistakes = Mistakes(str(root))
-    one = {name: _only(paths, mistakes) for name, paths in found.items()}
-    mistakes.raise_any()
+    noted = Mistakes(str(root)) if mistakes is None else mistakes
+    one = {name: _only(paths, noted) for name, paths in found.items()}
+    if mistakes is None:
+        noted.raise_any()
     return one
 
 

@@ -58,14 +58,24 @@ class Overview:
         return [*lines, *(f"  {note}" for note in self.notes)]
 
 
-def inspect(name: str, root: Path | None, targets: list[str] | None) -> DeamAudit | Overview:
+def inspect(
+    name: str, root: Path | None, targets: list[str] | None, audio: bool = True, quiet: bool = True
+) -> DeamAudit | Overview:
     """Load a data set and look at it.
 
+    Args:
+        name: as registered.
+        root: its folder.
+        targets: columns to predict, where a data set has several.
+        audio: deam: whether to listen to every file.
+        quiet: no progress bar.
+
     Raises:
-        DataError: unknown name; missing or broken data.
+        DataError: unknown name; missing or broken data. Of deam, what is broken is a finding as long as a label can be
+            read.
     """
     if DATASETS.key(name) == "deam":
-        return audit_deam(root)
+        return audit_deam(root, audio, quiet)
     options: dict[str, Any] = {"root": root}
     if targets:
         options["targets"] = targets

@@ -5,7 +5,8 @@ a comma within a name spilling it over two cells, a song's tags running on past 
 file names cut at the wrong dash ("Kevin MacLeod-Night on the Docks", "Sax"). What matters is that one artist is
 always the same string, because folds are grouped by it.
 
-`read_metadata` gives one `Credits` for each song id; `read_tags` asks an audio file.
+`read_metadata` gives one `Credits` for each song id; `read_tags` asks an audio file, `read_licence` what it says of its
+licence.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from __future__ import annotations
 import csv
 import html
 import itertools
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from affekt.errors import DataError
 
@@ -44,6 +47,12 @@ _GENRE = ("genre", "genres")
 OFFICIAL_COLUMN = "Mediaeval 2013 set"
 OFFICIAL_SETS = ("development", "evaluation")
 
+_LICENCE_TAGS = ("tcop", "wcop", "copyright", "license", "licence", "cprt", "\u00a9cpy")
+_CC_ADDRESS = re.compile(r"creativecommons\.org/licenses/([a-z]+(?:-[a-z]+)*)/(\d\.\d)", re.IGNORECASE)
+_PUBLIC_DOMAIN = re.compile(r"creativecommons\.org/publicdomain|public ?domain|\bcc0\b", re.IGNORECASE)
+# In the order in which the licences put them.
+_CC_WORDS = (("noncommercial", "NC"), ("sharealike", "SA"), ("noderiv", "ND"))
+
 # The genres of the three years. In a row whose cells slipped, nothing else is taken for a genre.
 _GENRES = (
     "Blues", "Classical", "Country", "Electronic", "Experimental", "Folk", "Hip-Hop", "Instrumental", "International",
@@ -69,11 +78,25 @@ def read_metadata(paths: Sequence[Path], mend: bool = True) -> dict[str, Credits
     Raises:
         DataError: a file has no column for the song's id or the artist.
     """
+    return unify_artists(read_written(paths), mend)
+
+
+def read_written(paths: Sequence[Path]) -> dict[str, Credits]:
+    """Credits by song id as the files spell them; where two files know a song the first one counts.
+
+    Raises:
+        DataError: a file has no column for the song's id or the artist.
+    """
+    return merged([_read_file(path) for path in paths])
+
+
+def merged(sources: Sequence[Mapping[str, Credits]]) -> dict[str, Credits]:
+    """Credits by song id from several sources; what the first does not know, the second fills."""
     found: dict[str, Credits] = {}
-    for path in paths:
-        for song_id, one in _read_file(path).items():
+    for source in sources:
+        for song_id, one in source.items():
             found[song_id] = found[song_id].filled(one) if song_id in found else one
-    return unify_artists(found, mend)
+    return found
 
 
 def read_official_sets(paths: Sequence[Path]) -> dict[str, str]:
@@ -116,6 +139,65 @@ def fill_from_tags(credits: Mapping[str, Credits], audio: Mapping[str, Path], me
         if known.artist is None:
             found[song_id] = known.filled(read_tags(path))
     return unify_artists(found, mend)
+
+
+def read_licence(path: Path) -> str | None:
+    """The licence that an audio file's own tags state, in short: "CC BY-NC-SA 3.0"; None where they state none.
+
+    Asked are ID3's TCOP and WCOP, and what other formats have for them.
+    """
+    import mutagen
+
+    try:
+        tags = mutagen.File(path)
+    except (mutagen.MutagenError, OSError):
+        return None
+    found = getattr(tags, "tags", None)
+    said = [] if found is None else [str(value) for key, value in _items(found) if key.casefold() in _LICENCE_TAGS]
+    return short_licence(" ".join(said))
+
+
+def short_licence(text: str) -> str | None:
+    """What a statement of copyright comes to: "Attribution-Noncommercial 3.0 ...: http://..." is CC BY-NC 3.0."""
+    said = _tidy(text)
+    if said is None:
+        return None
+    address = _CC_ADDRESS.search(said)
+    if address:
+        return f"CC {address.group(1).upper()} {address.group(2)}"
+    if _PUBLIC_DOMAIN.search(said):
+        return "CC0 or public domain"
+    words = said.casefold()
+    if "attribution" in words:
+        terms = [short for word, short in _CC_WORDS if word in words.replace("-", "").replace(" ", "")]
+        version = re.search(r"\d\.\d", said)
+        return " ".join(["CC", "-".join(["BY", *terms]), *([version.group()] if version else [])])
+    return "FMA-Limited" if "fma" in words and "limited" in words else said[:60]
+
+
+def disagreements(one: Credits, other: Credits) -> dict[str, tuple[str, str]]:
+    """Where two sources name another artist or title: (first, second) by "artist" and "title".
+
+    Case, spaces, punctuation, the forms of Unicode and "&" for "and" make no difference, nor does a value that is not
+    known.
+    """
+    found = {}
+    for name in ("artist", "title"):
+        mine, yours = getattr(one, name), getattr(other, name)
+        if mine and yours and not _alike(mine, yours):
+            found[name] = (mine, yours)
+    return found
+
+
+def _alike(one: str, other: str) -> bool:
+    a, b = (re.sub(r"[\W_]+", "", artist_key(name).replace(" and ", "")) for name in (one, other))
+    return a == b or not a or not b
+
+
+def _items(tags: Any) -> list[tuple[str, Any]]:
+    """Tags of any format as pairs; ID3's values are frames, those of others lists."""
+    pairs = tags.items() if hasattr(tags, "items") else list(tags)
+    return [(str(key).split(":")[0], value[0] if isinstance(value, list) and value else value) for key, value in pairs]
 
 
 def artist_key(name: str) -> str:

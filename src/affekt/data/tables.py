@@ -69,11 +69,13 @@ class Table:
         path: where it was read.
         columns: names of the columns, in the order of the file.
         rows: all lines that are not blank and have as many cells as the header.
+        ended: whether the last line ends in a line break, as a file that was not cut short does.
     """
 
     path: Path
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    ended: bool = True
 
 
 def read_table(
@@ -95,19 +97,42 @@ def read_table(
     line, header = next(lines, (1, []))
     columns = tuple(("".join(name.split()) if squeeze_names else name.strip()) for name in header)
     _check_header(path, columns, required)
+    fewest = 1 + max((columns.index(name) for name in required), default=0)
     rows = []
     for line, cells in lines:
-        while ragged and cells and not cells[-1]:
-            cells.pop()  # thousands of empty cells behind most songs
+        if ragged and "" in cells and not any(cells[cells.index("") :]):
+            del cells[cells.index("") :]  # thousands of empty cells behind most songs
         cells = [cell.strip() for cell in cells]
         if not any(cells):
             continue
-        too_few = len(cells) < (len(required) if ragged else len(columns))
+        too_few = len(cells) < (fewest if ragged else len(columns))
         if too_few or any(cells[len(columns) :]):
             mistakes.add(path.name, line, f"{len(cells)} cells; allowed: {len(columns)}, as in the header")
             continue
         rows.append(Row(line, dict(zip(columns, cells, strict=False))))
-    return Table(path, columns, tuple(rows))
+    return Table(path, columns, tuple(rows), _is_ended(path))
+
+
+def complain_of_cut(table: Table, mistakes: Mistakes, whole: bool = False) -> None:
+    """Note a last line that may have lost its end: without a line break, and with a last cell shorter than others.
+
+    Args:
+        table: what was read.
+        mistakes: takes the complaint.
+        whole: complain of a missing line break alone, where a line may end anywhere.
+    """
+    if table.ended or not table.rows:
+        return
+    column = table.columns[-1]
+    last = table.rows[-1]
+    longest = max(len(row.cells.get(column, "")) for row in table.rows)
+    if whole or len(last.cells.get(column, "")) < longest or not last.cells.get(column):
+        mistakes.add(
+            table.path.name,
+            last.line,
+            "the file ends in the middle of this line, as where a transfer was cut. Get the file again; if the line is "
+            "whole, end it with a line break",
+        )
 
 
 def parse_number(cell: str) -> float | None:
@@ -198,6 +223,12 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"{path}: not a CSV file ({error}, after line {before}). Mend the quotes there.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def _is_ended(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - 1, 0))
+        return file.read(1) in (b"\n", b"\r", b"")
 
 
 def _check_header(path: Path, columns: tuple[str, ...], required: Sequence[str]) -> None:

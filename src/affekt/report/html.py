@@ -65,6 +65,11 @@ def report_data(view: View, folder: Path | None = None) -> dict[str, Any]:
 
 def render(view: View, data: dict[str, Any]) -> str:
     """The page, from what `report_data` prepared."""
+    return render_page(_JOINED_PAGE if joined.is_joined(view) else _PAGE, data)
+
+
+def render_page(template: str, data: dict[str, Any]) -> str:
+    """A page that extends base.html.j2, with everything that it needs inside it."""
     from plotly.offline import get_plotlyjs
 
     environment = Environment(
@@ -74,5 +79,5 @@ def render(view: View, data: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template(_JOINED_PAGE if joined.is_joined(view) else _PAGE)
+    page = environment.get_template(template)
     return page.render(**data, synthetic_words=SYNTHETIC, plotly_js=Markup(get_plotlyjs()))
