@@ -203,6 +203,12 @@ class TestByNumbers:
         found = self.check(lambda *copy: None, mixed)
         assert found.state == "exchanged" and "as if they belonged to other songs" in found.dynamic_doubt
 
+    def test_annotations_over_time_of_few_songs_are_not_vouched_for(self):
+        few = {song: self.dynamic[song] for song in (2, 3, 4)}
+        found = self.check(lambda *copy: None, few)
+        assert found.state == "exchanged"
+        assert found.dynamic_doubt == "part 2013: only 3 songs have dynamic annotations, which is too few to tell"
+
     def test_songs_of_the_user_s_own_among_them(self):
         ids, mean, std = self.copy
         ids, mean, std = np.append(ids, 3001), np.vstack([mean, [5, 5]]), np.vstack([std, [1, 1]])

@@ -314,7 +314,7 @@ _WRONG = {
 
 def _dynamic_doubt(agreements: Mapping[str, Agreement], turned: bool) -> str | None:
     """Why annotations over time do not agree with labels that are known; `turned` where those of 2013 are exchanged."""
-    compared = {part: found for part, found in agreements.items() if found.enough}
+    compared = {part: found for part, found in agreements.items() if found.n_songs}
     mixed = {part: found.mismatch for part, found in compared.items() if found.mismatch}
     if mixed:
         return "; ".join(f"part {part}: {mismatch}" for part, mismatch in mixed.items())
