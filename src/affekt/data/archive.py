@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from affekt.data.tables import Mistakes
 from affekt.errors import DataError, StorageError
 from affekt.files import storage_errors
-from affekt.progress import Advance
+from affekt.progress import Advance, bar
 
 #: A whole DEAM has about 9000 files; with openSMILE features and single ratings it unpacks to about 3 GB.
 MAX_MEMBERS = 100_000
@@ -49,14 +49,14 @@ class Member:
     crc32: int
 
 
-def unpack(archive: Path, folder: Path, wanted: Callable[[PurePosixPath], bool], advance: Advance) -> list[Member]:
+def unpack(archive: Path, folder: Path, wanted: Callable[[PurePosixPath], bool], quiet: bool = False) -> list[Member]:
     """Unpack the wanted files of a zip archive into an empty folder.
 
     Args:
         archive: the zip file.
         folder: where to; on an error it may hold some files, and is the caller's to remove.
         wanted: which files, by their path in the archive.
-        advance: called with the number of bytes written.
+        quiet: no progress bar.
 
     Returns:
         what was unpacked; empty where the archive holds nothing that is wanted.
@@ -68,13 +68,14 @@ def unpack(archive: Path, folder: Path, wanted: Callable[[PurePosixPath], bool],
     try:
         with zipfile.ZipFile(archive) as opened:
             members = _checked(archive, opened, wanted)
-            _check_room(archive, folder, sum(info.file_size for _, info in members))
-            return [_write(opened, info, folder / path, path, archive, advance) for path, info in members]
+            check_room(f"{archive}: to unpack it", folder, sum(info.file_size for _, info in members))
+            with bar(f"Unpacking {archive.name}", len(members), quiet) as advance:
+                return [_write(opened, info, folder, path, archive, advance) for path, info in members]
     except _DAMAGED as error:
         raise DataError(f"{archive}: no zip archive, or damaged ({_reason(error)}). Get it again.") from error
 
 
-def is_zip_of(archive: Path, wanted: Callable[[PurePosixPath], bool]) -> bool:
+def holds(archive: Path, wanted: Callable[[PurePosixPath], bool]) -> bool:
     """Whether a zip archive lists a wanted file; False for what cannot be read."""
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -151,32 +152,34 @@ def _check_size(archive: Path, n_bytes: int) -> None:
         )
 
 
-def _check_room(archive: Path, folder: Path, n_bytes: int) -> None:
+def check_room(what: str, folder: Path, n_bytes: int) -> None:
+    """Raise a StorageError where the disk of a folder has less room than `what` needs."""
     free = shutil.disk_usage(folder).free
     if n_bytes > free:
         raise StorageError(
-            f"{folder.parent}: {archive.name} unpacks to {megabytes(n_bytes)}, and the disk has {megabytes(free)} free. "
-            "Free some space, or name a folder on another disk."
+            f"{what} needs {megabytes(n_bytes)}, and the disk has {megabytes(free)} free. Free some space, or name a "
+            "folder on another disk."
         )
 
 
 def _write(
-    opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, path: PurePosixPath, archive: Path, advance: Advance
+    opened: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path, path: PurePosixPath, archive: Path, advance: Advance
 ) -> Member:
     """Write one member; zipfile compares its checksum at the end."""
     n_bytes = 0
+    target = folder / path
     with storage_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         with opened.open(info) as source, target.open("xb") as file:
             while chunk := source.read(_CHUNK_BYTES):
                 file.write(chunk)
                 n_bytes += len(chunk)
-                advance(len(chunk))
     if n_bytes != info.file_size:
         raise DataError(
             f"{archive}: {path} has {n_bytes} bytes, its entry promises {info.file_size}. The archive is damaged; "
             "get it again."
         )
+    advance()
     return Member(path, n_bytes, info.CRC)
 
 
