@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -283,10 +283,11 @@ def locate(root: Path, mistakes: Mistakes) -> DeamFiles:
     return DeamFiles(root, static, dynamic, metadata, audio_by_id(one), one.get(SYNTHETIC_NAME.lower()), ratings)
 
 
-def packed(root: Path) -> str:
+def packed(root: Path, lacking: Callable[[str], bool] | None = None) -> str:
+    """How to unpack archives that lie in the folder and hold files of DEAM, or files whose name is lacking."""
     from affekt.data.download import unpacking_advice
 
-    return unpacking_advice(root)
+    return unpacking_advice(root, lacking)
 
 
 def is_wanted(name: str) -> bool:
@@ -475,6 +476,14 @@ def _lacking_notes(copy: DeamCopy, songs: Sequence[Song]) -> Iterable[str]:
         missing = next(name for name in STATIC_NAMES if name != read.lower())
         yield f"Only {len(songs)} songs: {missing} is missing."
     yield from lacking_notes(songs)
+    if not copy.synthetic and not (copy.files.audio and copy.files.metadata):
+        yield from filter(None, [packed(copy.files.root, lambda name: _is_lacking(copy.files, name))])
+
+
+def _is_lacking(files: DeamFiles, name: str) -> bool:
+    if is_numbered_audio(name):
+        return not files.audio
+    return name.startswith("metadata_") and not files.metadata
 
 
 def _labels_note(copy: DeamCopy, labels: str, n_exchanged: int) -> str:

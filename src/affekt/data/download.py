@@ -124,17 +124,21 @@ def command_for(folder: Path, archives: Sequence[Path] = (), features: bool = Fa
     return shlex.join([*words, *(["--features"] if features else []), "--download", str(folder)])
 
 
-def unpacking_advice(root: Path, lacking: Callable[[PurePosixPath], bool] | None = None) -> str:
+def unpacking_advice(root: Path, lacking: Callable[[str], bool] | None = None) -> str:
     """How to unpack the archives that a root is or holds; empty where they hold none of the files that are lacking."""
     if root.is_file():
         archives, folder = [root], root.parent / "deam"
     else:
         archives, folder = [path for path in walk(root) if path.suffix.lower() == ".zip"], root
-    archives = [path for path in archives if holds(path, lacking or wanted_members(False))]
+    archives = [path for path in archives if holds(path, lambda member: _is_lacking(member, lacking))]
     if not archives:
         return ""
     verb = "is" if len(archives) == 1 else "are"
     return f"{named([path.name for path in archives])} {verb} still packed. Unpack: {command_for(folder, archives)}"
+
+
+def _is_lacking(member: PurePosixPath, lacking: Callable[[str], bool] | None) -> bool:
+    return wanted_members(False)(member) and (lacking is None or lacking(member.name.lower()))
 
 
 def wanted_members(features: bool) -> Callable[[PurePosixPath], bool]:

@@ -13,6 +13,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from affekt.data.archive import check_room, megabytes
 from affekt.errors import DataError, MissingExtraError, StorageError
@@ -95,11 +96,16 @@ def _require_kagglehub() -> None:
 @contextlib.contextmanager
 def _talking_to_stderr() -> Iterator[None]:
     """What kagglehub tells on standard output goes to standard error: the former is for results."""
-    handlers = [one for one in logging.getLogger("kagglehub").handlers if getattr(one, "stream", None) is sys.stdout]
-    with contextlib.redirect_stdout(sys.stderr):
-        for handler in handlers:
-            handler.setStream(sys.stderr)  # type: ignore[attr-defined]
-        yield
+    handlers: list[Any] = [one for one in logging.getLogger("kagglehub").handlers if hasattr(one, "stream")]
+    before = [handler.stream for handler in handlers]
+    for handler in handlers:
+        handler.stream = sys.stderr if handler.stream is sys.stdout else handler.stream
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        for handler, stream in zip(handlers, before, strict=True):
+            handler.stream = stream
 
 
 @contextlib.contextmanager

@@ -15,8 +15,8 @@ from affekt.data.base import named
 from affekt.data.curves import Curve
 from affekt.data.deam import N_SONGS, STATIC_NAMES, UNCLEAR_ADVICE, DeamCopy
 from affekt.data.exchange import LAST_2014_ID
-from affekt.data.known import known_ids
 from affekt.data.kaggle import KAGGLE_PAGE
+from affekt.data.known import known_ids
 from affekt.data.metadata import Credits, artist_key, disagreements
 
 #: Frames of a clip's annotation, from 15 s to 44.5 s at 2 Hz.
