@@ -67,7 +67,7 @@ def test_a_copy_that_was_mended(run: Run, copies: Any, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_features_and_picture(run: Run, small_deam: Any, tmp_path: Path) -> None:
-    """Loudness that follows arousal shows the exchange; ridge predicts arousal from it once the labels are put right."""
+    """Loudness that follows arousal shows the exchange; ridge predicts arousal from it where labels are put right."""
     rng = np.random.default_rng(99)  # not the one that the labels were drawn with
     features = tmp_path / "features.csv"
     with features.open("w", newline="", encoding="utf-8") as file:
