@@ -150,6 +150,8 @@ def encoders(as_json: JsonOption = False) -> None:
 @app.command(
     epilog=_examples(
         "affekt data deam --root ~/deam",
+        "affekt data deam --download ~/deam",
+        "affekt data deam --from DEAM_Annotations.zip --from DEAM_audio.zip --download ~/deam",
         "affekt data pmemo --root ~/PMEmo2019",
         "affekt data folder --root ~/music --targets valence,arousal",
         "affekt data deam --root ~/deam --no-audio --html audit.html",
@@ -166,6 +168,15 @@ def data(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="deam: write what was found as one page that opens offline.")
     ] = None,
+    download: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="deam: get it from Kaggle into this folder; goes on if stopped.")
+    ] = None,
+    zips: Annotated[
+        list[Path] | None, typer.Option("--from", metavar="ZIP", help="deam: unpack this instead; repeatable.")
+    ] = None,
+    features: Annotated[
+        bool, typer.Option("--features", help="deam: unpack the openSMILE features as well (1.2 GB).")
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -179,6 +190,10 @@ def data(
     if html is not None and name != "deam":
         raise ConfigError(f"--html writes the audit of deam; {name} has none. Leave it out, or take --json.")
     try:
+        if download or zips or features:
+            from affekt.data.download import obtain
+
+            root = obtain(name, root, download, zips or [], features, quiet)
         found = inspect(name, root, targets.split(",") if targets else None, audio, quiet)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

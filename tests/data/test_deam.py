@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from affekt.data import load_dataset
 from affekt.data.deam import STATIC_NAMES, load_deam
 from affekt.data.splits import draw_split, verify
-from affekt.errors import ConfigError, DataError, MissingExtraError
+from affekt.errors import ConfigError, DataError
 
 METADATA = "DEAM_Annotations/metadata"
 ODD_CELLS = ["1_0", "٣", "0x5", "5,5", '"5"3', "5e0", "+5", "1e400", "", "n/a", "2.", "\n5", "5\n", '"5.5"', "7"]
@@ -326,51 +324,6 @@ class TestSyntheticCopy:
         (small_deam.root / "SYNTHETIC.json").write_text(text)
         with pytest.raises(DataError, match="Generate the corpus again"):
             load_deam(small_deam.root)
-
-
-class TestDownload:
-    def test_the_extra_is_named_where_kagglehub_is_missing(self, monkeypatch):
-        monkeypatch.setitem(sys.modules, "kagglehub", None)
-        with pytest.raises(MissingExtraError, match=r"affekt\[kaggle\]"):
-            load_deam()
-
-    def test_what_kagglehub_returns_is_the_root(self, monkeypatch, small_deam):
-        kagglehub = pytest.importorskip("kagglehub")
-        asked = []
-        monkeypatch.setattr(kagglehub, "dataset_download", lambda name: asked.append(name) or str(small_deam.root))
-        assert labels_of(load_dataset("deam")) == small_deam.truth
-        assert asked == ["imsparsh/deam-mediaeval-dataset-emotional-analysis-in-music"]
-
-    @pytest.mark.parametrize(
-        ("status", "advice"),
-        [(401, "KAGGLE_API_TOKEN"), (403, "accept the terms"), (404, "may have moved"), (500, "KaggleApiHTTPError")],
-    )
-    def test_refusals_say_what_to_do(self, monkeypatch, status, advice):
-        kagglehub = pytest.importorskip("kagglehub")
-        import requests
-        from kagglehub.exceptions import KaggleApiHTTPError
-
-        response = requests.Response()
-        response.status_code = status
-
-        def refuse(name):
-            raise KaggleApiHTTPError(f"{status} Client Error", response=response)
-
-        monkeypatch.setattr(kagglehub, "dataset_download", refuse)
-        with pytest.raises(DataError, match=f"{advice}.*--root DIR") as caught:
-            load_deam()
-        assert "\n" not in str(caught.value)
-
-    def test_no_internet(self, monkeypatch):
-        kagglehub = pytest.importorskip("kagglehub")
-        import requests
-
-        def fail(name):
-            raise requests.ConnectionError("no route")
-
-        monkeypatch.setattr(kagglehub, "dataset_download", fail)
-        with pytest.raises(DataError, match="no connection"):
-            load_deam()
 
 
 @pytest.mark.skipif("AFFEKT_TEST_DATA" not in os.environ, reason="needs the real data")

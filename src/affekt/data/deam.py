@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from affekt.data.ceiling import CONSTRUCTION
 from affekt.data.curves import Curve, check_annotations, read_curves
 from affekt.data.exchange import LAST_2014_ID, LAST_EXCHANGED_ID, Exchange, check_exchange, part_of
 from affekt.data.find import audio_by_id, found_below, is_numbered_audio
+from affekt.data.kaggle import KAGGLE_PAGE, download_deam
 from affekt.data.metadata import (
     OFFICIAL_COLUMN,
     Credits,
@@ -39,10 +40,8 @@ from affekt.data.metadata import (
 )
 from affekt.data.ratings import RATING_NAMES, Ratings, match_ratings, read_ratings
 from affekt.data.tables import Mistakes, Table, complain_of_cut, parse_whole_id, read_number, read_table
-from affekt.errors import DataError, MissingExtraError
+from affekt.errors import DataError
 
-KAGGLE_ID = "imsparsh/deam-mediaeval-dataset-emotional-analysis-in-music"
-KAGGLE_PAGE = f"https://www.kaggle.com/datasets/{KAGGLE_ID}"
 SCALE = (1.0, 9.0)
 DYNAMIC_SCALE = (-1.0, 1.0)
 LABELS = ("corrected", "raw", "corrected-unchecked")
@@ -258,7 +257,7 @@ def find_files(root: Path) -> DeamFiles:
     if not files.static:
         raise DataError(
             f"{root}: no static annotations found. Looked for {' and '.join(STATIC_NAMES)} anywhere below it. "
-            f"Unpack DEAM_Annotations.zip there, or download the whole from {KAGGLE_PAGE}."
+            + (packed(root) or f"Unpack DEAM_Annotations.zip there, or download the whole from {KAGGLE_PAGE}.")
         )
     return files
 
@@ -271,8 +270,9 @@ def locate(root: Path, mistakes: Mistakes) -> DeamFiles:
     """
     one = found_below(
         root,
-        lambda path: _is_wanted(path.name.lower()),
-        "Name the folder that holds DEAM_Annotations and DEAM_audio, or leave the root out to download DEAM from "
+        lambda path: is_wanted(path.name.lower()),
+        (packed(root) if root.is_file() else "")
+        or "Name the folder that holds DEAM_Annotations and DEAM_audio, or leave the root out to download DEAM from "
         "Kaggle.",
         mistakes,
     )
@@ -283,7 +283,15 @@ def locate(root: Path, mistakes: Mistakes) -> DeamFiles:
     return DeamFiles(root, static, dynamic, metadata, audio_by_id(one), one.get(SYNTHETIC_NAME.lower()), ratings)
 
 
-def _is_wanted(name: str) -> bool:
+def packed(root: Path, lacking: Callable[[str], bool] | None = None) -> str:
+    """How to unpack archives that lie in the folder and hold files of DEAM, or files whose name is lacking."""
+    from affekt.data.download import unpacking_advice
+
+    return unpacking_advice(root, lacking)
+
+
+def is_wanted(name: str) -> bool:
+    """Whether `deam` reads a file of this name, given in lower case."""
     if is_numbered_audio(name):
         return True
     stem, suffix = Path(name).stem, Path(name).suffix
@@ -468,6 +476,14 @@ def _lacking_notes(copy: DeamCopy, songs: Sequence[Song]) -> Iterable[str]:
         missing = next(name for name in STATIC_NAMES if name != read.lower())
         yield f"Only {len(songs)} songs: {missing} is missing."
     yield from lacking_notes(songs)
+    if not copy.synthetic and not (copy.files.audio and copy.files.metadata):
+        yield from filter(None, [packed(copy.files.root, lambda name: _is_lacking(copy.files, name))])
+
+
+def _is_lacking(files: DeamFiles, name: str) -> bool:
+    if is_numbered_audio(name):
+        return not files.audio
+    return name.startswith("metadata_") and not files.metadata
 
 
 def _labels_note(copy: DeamCopy, labels: str, n_exchanged: int) -> str:
@@ -487,52 +503,3 @@ def _labels_note(copy: DeamCopy, labels: str, n_exchanged: int) -> str:
             f"have been put right: {exchange.evidence}."
         )
     return f'labels="corrected": 0 songs exchanged, since this copy needs no correction: {exchange.evidence}.'
-
-
-# --- downloading ------------------------------------------------------------------------------------------------
-
-
-def download_deam() -> Path:
-    """Download the Kaggle package, or find it in kagglehub's cache.
-
-    Raises:
-        MissingExtraError: kagglehub is not installed.
-        DataError: Kaggle refused or could not be reached; says what to do.
-    """
-    try:
-        import kagglehub
-        import requests
-        from kagglehub import exceptions
-    except ImportError as error:
-        raise MissingExtraError("Downloading DEAM from Kaggle", "kaggle") from error
-    refusals = (
-        requests.RequestException, OSError, exceptions.BackendError, exceptions.CredentialError,
-        exceptions.DataCorruptionError, exceptions.NotFoundError, exceptions.UnauthenticatedError,
-    )  # fmt: skip
-    try:
-        return Path(kagglehub.dataset_download(KAGGLE_ID))
-    except refusals as error:
-        raise DataError(
-            f"DEAM could not be downloaded from Kaggle: {_download_advice(error)} "
-            "Or get DEAM another way and name its folder as root (--root DIR)."
-        ) from error
-
-
-def _download_advice(error: Exception) -> str:
-    import requests
-    from kagglehub import exceptions
-
-    response = getattr(error, "response", None)
-    status = getattr(response, "status_code", None)
-    if status == 401 or isinstance(error, exceptions.CredentialError | exceptions.UnauthenticatedError):
-        return (
-            "it asks for a login (401). Make an account on kaggle.com, create a token under Settings > API, and put it "
-            "into the environment variable KAGGLE_API_TOKEN or the file ~/.kaggle/kaggle.json."
-        )
-    if status == 403:
-        return f"access denied (403). Open {KAGGLE_PAGE}, logged in as the owner of your token, and accept the terms."
-    if status == 404 or isinstance(error, exceptions.NotFoundError):
-        return f"the data set was not found (404). Look at {KAGGLE_PAGE}: it may have moved."
-    if isinstance(error, requests.ConnectionError | requests.Timeout):
-        return "no connection. Check this machine's internet access or proxy, and try again."
-    return f"{type(error).__name__}: {str(error).strip() or 'no reason given'}."

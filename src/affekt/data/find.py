@@ -14,6 +14,8 @@ from pathlib import Path
 from affekt.data.tables import Mistakes
 from affekt.errors import DataError
 
+#: The folder in which a download or an unpacking goes on; while it is there, what lies beside it may not be whole.
+UNFINISHED = ".affekt-download"
 AUDIO_SUFFIXES = (".mp3", ".wav", ".flac", ".ogg")  # in the order of preference
 
 
@@ -29,12 +31,14 @@ def found_below(
         mistakes: takes files that lie there twice with different contents; without it they are an error.
 
     Raises:
-        DataError: `root` is no folder, or a file lies there twice with different contents.
+        DataError: `root` is no folder, a file lies there twice with different contents, or a download into it has not
+            finished.
     """
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder. {advice}")
+        raise DataError(f"{root}: {'a file, no folder' if root.exists() else 'no such folder'}. {advice}")
+    _refuse_unfinished(root)
     found: dict[str, list[Path]] = {}
-    for path in _walk(root):
+    for path in walk(root):
         if wanted(path) and path.is_file():  # a link may lead nowhere
             found.setdefault(path.name.lower(), []).append(path)
     noted = Mistakes(str(root)) if mistakes is None else mistakes
@@ -58,7 +62,7 @@ def audio_by_id(found: dict[str, Path]) -> dict[str, Path]:
     return audio
 
 
-def _walk(root: Path) -> Iterable[Path]:
+def walk(root: Path) -> Iterable[Path]:
     """All files below `root` in a fixed order."""
     seen = set()
     for folder, folders, names in os.walk(root, followlinks=True):
@@ -69,6 +73,20 @@ def _walk(root: Path) -> Iterable[Path]:
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
         yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _refuse_unfinished(root: Path) -> None:
+    work = root / UNFINISHED
+    if not work.is_dir():
+        return
+    try:
+        command = (work / "command.txt").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        command = "the command that began it"
+    raise DataError(
+        f"{root}: a download or an unpacking into this folder has not finished, so files may be missing. Go on with: "
+        f"{command}; or delete {work} to take the folder as it is."
+    )
 
 
 def _only(paths: list[Path], mistakes: Mistakes) -> Path:

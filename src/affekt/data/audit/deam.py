@@ -32,8 +32,9 @@ from affekt.data.audit.records import (
 from affekt.data.audit.sound import Sound, listen_to_all
 from affekt.data.base import Dataset, Song
 from affekt.data.ceiling import SPLIT_HALF, estimates
-from affekt.data.deam import N_SONGS, STATIC_NAMES, DeamCopy, build_dataset, download_deam
+from affekt.data.deam import N_SONGS, STATIC_NAMES, DeamCopy, build_dataset
 from affekt.data.exchange import LAST_2014_ID, LAST_EXCHANGED_ID, measure_agreement, part_of
+from affekt.data.kaggle import download_deam
 from affekt.data.metadata import Credits, artist_key
 from affekt.data.ratings import RATING_NAMES, match_ratings
 

@@ -13,8 +13,9 @@ from affekt.data.audit.records import ArtistAudit, AudioAudit, Finding, Level, L
 from affekt.data.audit.sound import SILENCE_DB, Sound, same_content
 from affekt.data.base import named
 from affekt.data.curves import Curve
-from affekt.data.deam import KAGGLE_PAGE, N_SONGS, STATIC_NAMES, UNCLEAR_ADVICE, DeamCopy
+from affekt.data.deam import N_SONGS, STATIC_NAMES, UNCLEAR_ADVICE, DeamCopy
 from affekt.data.exchange import LAST_2014_ID
+from affekt.data.kaggle import KAGGLE_PAGE
 from affekt.data.known import known_ids
 from affekt.data.metadata import Credits, artist_key, disagreements
 

@@ -16,16 +16,17 @@ from affekt.data.audit.records import Finding
 from affekt.data.curves import Curve, Series, join_series, read_series
 from affekt.data.deam import (
     DYNAMIC_SCALE,
-    KAGGLE_PAGE,
     STATIC_NAMES,
     DeamCopy,
     DeamFiles,
     StaticRow,
     locate,
+    packed,
     read_static_rows,
     read_synthetic,
     stacked,
 )
+from affekt.data.kaggle import KAGGLE_PAGE
 from affekt.data.metadata import Credits, merged, read_written
 from affekt.data.tables import Mistakes
 from affekt.errors import DataError
@@ -131,6 +132,6 @@ def _complain(files: DeamFiles, findings: Sequence[Finding]) -> None:
     found = "; ".join(finding.what.rstrip(".") for finding in findings)
     raise DataError(
         f"{files.root}: no static annotations found that can be read{f' ({found})' if found else ''}. Looked for "
-        f"{' and '.join(STATIC_NAMES)} anywhere below it. Unpack DEAM_Annotations.zip there, or download the whole "
-        f"from {KAGGLE_PAGE}."
+        f"{' and '.join(STATIC_NAMES)} anywhere below it. "
+        + (packed(files.root) or f"Unpack DEAM_Annotations.zip there, or download the whole from {KAGGLE_PAGE}.")
     )
