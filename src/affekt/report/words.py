@@ -54,7 +54,7 @@ def caveats(view: View) -> list[str]:
 
 
 def _control(view: View) -> list[str]:
-    """A control run is judged: with shuffled labels, an R2 shown to be above 0 hints at a leak; one in forty is chance."""
+    """A control run is judged: with shuffled labels, R2 shown to be above 0 hints at a leak; one in forty is chance."""
     if not view.experiment.get("permute_labels"):
         return []
     said = "Control run: the labels were shuffled among the songs, so that no encoder can reach an R² above 0."
