@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
+from hypothesis import settings
 
 N_SONGS = 16
 SONG_S = 6.0
 SONG_RATE_HZ = 16_000
 
+
+# The same examples in every run, so that a green run stays green, and no limit on time, which says nothing on a busy
+# machine. HYPOTHESIS_PROFILE=wild looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("wild", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 #: Single tests of a minute and more: they begin first, so that test processes end together.
 LONGEST = ("test_docs.py::test_shell_commands_run", "test_notebooks.py::test_it_runs_and_puts_out_what_it_keeps")

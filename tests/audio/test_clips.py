@@ -87,3 +87,21 @@ def test_stereo_is_refused() -> None:
 def test_impossible_plans_are_refused(options: dict) -> None:
     with pytest.raises(ConfigError, match="must be"):
         ClipPlan(**options)
+
+
+@given(plan=plans, n_samples=st.integers(60, 5_000), sizes=st.lists(st.integers(1, 2_000), min_size=1, max_size=8))
+def test_a_song_in_pieces_gives_the_clips_of_the_whole(plan: ClipPlan, n_samples: int, sizes: list[int]) -> None:
+    rate_hz = 120
+    song = np.arange(1, n_samples + 1, dtype=np.float32)
+    pieces = np.split(song, np.cumsum(sizes)[np.cumsum(sizes) < n_samples])
+    found = plan.cut_stream(pieces, n_samples, rate_hz)
+    if n_samples < max(1, round(plan.length_s * rate_hz)):
+        assert found is None
+    else:
+        np.testing.assert_array_equal(found, plan.cut(song, rate_hz), strict=True)
+
+
+@pytest.mark.parametrize("n_more", [-1, 1, 500])
+def test_a_song_of_another_length_than_expected_has_to_be_cut_as_a_whole(n_more: int) -> None:
+    song = np.ones(16_000, np.float32)
+    assert ClipPlan(2, 1.0).cut_stream([song], len(song) + n_more, 4_000) is None

@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from affekt.audio.decode import decode
+from affekt.audio.decode import SampleStream, decode
 from affekt.audio.integrity import _has_length_header, _parse_frame, _walk
 from affekt.errors import AudioError
 
@@ -300,3 +300,34 @@ def test_real_songs_pass_whole_and_fail_halved(tmp_path: Path) -> None:
         copy = tmp_path / "half.mp3"
         copy.write_bytes(song.read_bytes())
         assert_refused(half(copy), "cut short")
+
+
+# ---- piece by piece -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate_hz", [16_000, 22_050, 44_100])
+def test_pieces_are_the_whole_and_their_number_is_known_before(
+    tmp_path: Path, rate_hz: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "song.flac"
+    soundfile.write(path, 0.3 * np.random.default_rng(0).standard_normal((3 * rate_hz + 17, 2)).clip(-3, 3), rate_hz)
+    whole = decode(path, 16_000)
+    monkeypatch.setattr("affekt.audio.decode.BLOCK_FRAMES", 10_000)
+    with SampleStream(path, 16_000) as stream:
+        n_samples, pieces = stream.n_samples, list(stream)
+    assert len(pieces) > 3 and n_samples == len(whole)
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+
+
+def test_a_file_that_is_cut_short_is_told_before_its_last_samples_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "song.wav"
+    soundfile.write(path, tone(16_000, 4.0), 16_000)
+    half(path)
+    monkeypatch.setattr("affekt.audio.decode.BLOCK_FRAMES", 4_000)
+    given = 0
+    with SampleStream(path, 16_000) as stream, pytest.raises(AudioError, match="cut short"):
+        for piece in stream:
+            given += len(piece)
+    assert given < 32_000

@@ -245,7 +245,9 @@ def test_wild_tables(tmp_path: Path, rows: list[list[str]], delimiter: str, end:
     text = as_text(rows, delimiter, end, quoted)
     path = tmp_path / "e.csv"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    check(path, {as_number(cell) for row in rows for cell in row} if quoted else None)
+    # A single column of numbers such as "1,5" cannot be told from two columns that a comma separates.
+    certain = quoted and all(len(row) > 1 for row in rows)
+    check(path, {as_number(cell) for row in rows for cell in row} if certain else None)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

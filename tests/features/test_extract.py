@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from affekt.audio.clips import ClipPlan
@@ -76,7 +77,7 @@ def calls(encoder: Any, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         return call
 
-    monkeypatch.setattr(module, "decode", counting("decode", decode))
+    monkeypatch.setattr(module, "_cut", counting("decode", module._cut))
     monkeypatch.setattr(encoder, "activations", counting("prefix", encoder.activations))
     for name in ("feature_extractor", "encoder.layers.0", "encoder.layers.3"):
         encoder.model.get_submodule(name).register_forward_hook(lambda *_, name=name: counted.update([name]))
@@ -367,3 +368,29 @@ assert len(found.arrays) == 16 and not found.skipped, found.skipped
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("needs /proc to count open files")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+# --- long songs ---------------------------------------------------------------------------------------------------
+
+
+def test_clips_of_a_file_are_those_of_the_whole_song(song_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("affekt.audio.decode.BLOCK_FRAMES", 5_000)
+    path = load_folder(song_folder).songs[0].audio_path
+    assert path is not None
+    whole = decode(path, 22_050)
+    monkeypatch.setattr(module, "decode", lambda *_: pytest.fail("the whole song was held in memory"))
+    np.testing.assert_array_equal(module._cut(path, PLAN, 22_050), PLAN.cut(whole, 22_050))
+
+
+def test_a_song_shorter_than_a_clip_and_one_whose_header_is_wrong_are_cut_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = 0.1 * np.random.default_rng(0).standard_normal(16_000 * 3)
+    soundfile.write(tmp_path / "short.wav", samples[:12_000], 16_000)
+    soundfile.write(tmp_path / "pipe.wav", samples, 16_000)
+    data = bytearray((tmp_path / "pipe.wav").read_bytes())
+    data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
+    (tmp_path / "pipe.wav").write_bytes(data)
+    for name in ("short.wav", "pipe.wav"):
+        whole = PLAN.cut(decode(tmp_path / name, 16_000), 16_000)
+        np.testing.assert_array_equal(module._cut(tmp_path / name, PLAN, 16_000), whole)

@@ -8,6 +8,7 @@ a song shorter than one clip is repeated, never filled with silence.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,6 +88,32 @@ class ClipPlan:
         # rounding down, unlike rounding, never moves two clips closer than the length of one
         firsts = np.floor(self._spread(len(audio), n_clip)).astype(int)  # (n_clips,)
         return np.stack([audio[first : first + n_clip] for first in firsts]).astype(np.float32, copy=False)
+
+    def cut_stream(self, pieces: Iterable[np.ndarray], n_samples: int, sample_rate_hz: int) -> np.ndarray | None:
+        """Cut a song that comes piece by piece; memory is that of the clips, however long the song.
+
+        Args:
+            pieces: its mono samples, each piece of shape (n,).
+            n_samples: how many there are expected to be.
+            sample_rate_hz: their rate.
+
+        Returns:
+            The clips of `cut`; None where the song has another number of samples, or not enough for one clip, so that
+            it has to be cut as a whole.
+        """
+        n_clip = max(1, round(self.length_s * sample_rate_hz))
+        if n_samples < max(n_clip, MIN_SONG_S * sample_rate_hz):
+            return None
+        firsts = np.floor(self._spread(n_samples, n_clip)).astype(int)  # (n_clips,)
+        clips = np.empty((len(firsts), n_clip), np.float32)
+        at = 0
+        for piece in pieces:
+            for clip, first in zip(clips, firsts.tolist(), strict=True):
+                begin, end = max(first, at), min(first + n_clip, at + len(piece))
+                if begin < end:
+                    clip[begin - first : end - first] = piece[begin - at : end - at]
+            at += len(piece)
+        return clips if at == n_samples else None
 
     def _spread(self, total: float, length: float) -> np.ndarray:
         """Starts on any unit of time; the small number keeps 0.3 / 0.1 at 3."""

@@ -1,8 +1,8 @@
 """A file to samples: any format libsndfile reads, any rate, any number of channels, to float32 mono at one rate.
 
 Conventions: all channels weigh the same in the downmix (the centre and low-frequency channels of 5.1 included);
-resampling is soxr at high quality; loudness is left as it is. Long files are mixed down block by block, so memory is
-that of the mono signal.
+resampling is soxr at high quality; loudness is left as it is. Files are read, mixed down and resampled block by block;
+the blocks come to the same samples, bit for bit, as the whole at once.
 
 Every way in which a file fails to be one whole song is an `AudioError` that names the file; `integrity.py` says what
 can be known about a file that was cut short.
@@ -10,6 +10,8 @@ can be known about a file that was cut short.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -39,29 +41,75 @@ def decode(path: Path, sample_rate_hz: int) -> np.ndarray:
         AudioError: the file is missing, a folder, empty, not audio, without samples, damaged or cut short, or holds
             samples that are not finite.
     """
-    path = Path(path)
+    with SampleStream(path, sample_rate_hz) as stream:
+        pieces = list(stream)
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+class SampleStream:
+    """The samples that `decode` gives, piece by piece: memory is that of one block, however long the song.
+
+    A context manager, to be iterated over once. Arguments and errors are those of `decode`; that a file is cut short is
+    known, and told, at its end.
+
+    Attributes:
+        n_samples: how many there will be, as far as the file's header says it rightly.
+    """
+
+    def __init__(self, path: Path, sample_rate_hz: int) -> None:
+        self._path = Path(path)
+        self._sample_rate_hz = sample_rate_hz
+        with _told(self._path):
+            _check_is_file(self._path)
+            self._file = open_whole(self._path)
+            try:
+                _check_header(self._path, self._file)
+            except BaseException:
+                self._file.close()
+                raise
+        self.n_samples = round(self._file.frames * sample_rate_hz / self._file.samplerate)
+
+    def __enter__(self) -> SampleStream:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        resampler = self._resampler()
+        n_found = 0
+        with _told(self._path):
+            ahead = self._block()
+            while len(ahead):
+                block, ahead = ahead, self._block()
+                n_found += len(block)
+                if not len(ahead):  # before the last samples are given away
+                    complain_if_cut(self._path, n_found, promised_frames(self._file), self._file.samplerate)
+                yield resampler.resample_chunk(block, last=not len(ahead)) if resampler else block
+        if not n_found:
+            complain_if_cut(self._path, 0, promised_frames(self._file), self._file.samplerate)
+
+    def _block(self) -> np.ndarray:
+        """The next frames, mixed down, shape (n_frames,); empty at the end."""
+        mono = _mixed_down(self._file.read(BLOCK_FRAMES, dtype="float32", always_2d=True))
+        if len(mono):
+            _check_samples(self._path, mono)
+        return mono
+
+    def _resampler(self) -> soxr.ResampleStream | None:
+        rates = self._file.samplerate, self._sample_rate_hz
+        return soxr.ResampleStream(*rates, 1, dtype="float32", quality="HQ") if rates[0] != rates[1] else None
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what libsndfile and the system complain of into an `AudioError`."""
     try:
-        _check_is_file(path)
-        with open_whole(path) as file:
-            _check_header(path, file)
-            mono = _read_mono(file)  # (n_frames,)
-            promised = promised_frames(file)
-            rate_hz = file.samplerate
+        yield
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless formats such as .raw
         raise AudioError(f"{path}: {_why(error)}. Readable are {READABLE}; convert the file or remove it.") from error
     except OSError as error:
         raise AudioError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
-    complain_if_cut(path, len(mono), promised, rate_hz)
-    _check_samples(path, mono)
-    return soxr.resample(mono, rate_hz, sample_rate_hz, quality="HQ") if rate_hz != sample_rate_hz else mono
-
-
-def _read_mono(file: soundfile.SoundFile) -> np.ndarray:
-    """All frames, mixed down, shape (n_frames,)."""
-    blocks = []
-    while len(block := file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):  # (frames, channels)
-        blocks.append(_mixed_down(block))
-    return blocks[0] if len(blocks) == 1 else np.concatenate([np.zeros(0, np.float32), *blocks])
 
 
 def _mixed_down(block: np.ndarray) -> np.ndarray:

@@ -216,7 +216,10 @@ def _read(path: Path) -> _Csv:
     try:
         text = path.read_text(encoding="utf-8-sig")
         first = text.split("\n", 1)[0]
-        reader = csv.reader(io.StringIO(text), delimiter=";" if first.count(";") > first.count(",") else ",")
+        # In doubt the semicolon: commas may then be decimal, which ends in an error and not in other numbers.
+        semicolons = first.count(";")
+        delimiter = ";" if semicolons and semicolons >= first.count(",") else ","
+        reader = csv.reader(io.StringIO(text), delimiter=delimiter)
         numbered = [(reader.line_num, row) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise EncoderError(f"{path}: cannot be read as CSV ({error}).") from None

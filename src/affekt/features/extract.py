@@ -20,8 +20,8 @@ import numpy as np
 
 from affekt.audio import AUDIO_VERSION
 from affekt.audio.clips import ClipPlan
-from affekt.audio.decode import decode
-from affekt.audio.frames import FramePlan
+from affekt.audio.decode import SampleStream, decode
+from affekt.audio.frames import FramePlan, Windows
 from affekt.data.base import Song
 from affekt.digest import digest
 from affekt.encoders.base import Cut, Encoder, LookupEncoder
@@ -155,12 +155,22 @@ def _source(song: Song, settings: dict[str, object], encoder: Encoder, plan: Pla
     if key in store:
         return _Source(key, None, 0.0)
     start = time.perf_counter()
-    audio = decode(song.audio_path, encoder.spec.sample_rate_hz)
-    try:
-        clips = heard.cut(audio, encoder.spec.sample_rate_hz)
-    except AudioError as error:
-        raise AudioError(f"{song.audio_path}: {error}") from None
+    clips = _cut(song.audio_path, heard, encoder.spec.sample_rate_hz)
     return _Source(key, clips, time.perf_counter() - start)
+
+
+def _cut(path: Path, heard: ClipPlan | Windows, sample_rate_hz: int) -> np.ndarray:
+    """The clips or windows of a file; of clips, without ever holding the whole song where its header is right."""
+    if isinstance(heard, ClipPlan):
+        with SampleStream(path, sample_rate_hz) as stream:
+            clips = heard.cut_stream(stream, stream.n_samples, sample_rate_hz)
+        if clips is not None:
+            return clips
+    audio = decode(path, sample_rate_hz)
+    try:
+        return heard.cut(audio, sample_rate_hz)
+    except AudioError as error:
+        raise AudioError(f"{path}: {error}") from None
 
 
 def _compute(encoder: Encoder, cut: Cut, song: Song, source: _Source, store: Store) -> None:
