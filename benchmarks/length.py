@@ -1,40 +1,30 @@
 """How do time and memory of decoding a song into its clips grow with its length, against holding the whole song?
 
-Songs of 5 s to an hour, 44.1 kHz stereo FLAC, into six clips of 5 s at 16 kHz. Each measurement is a process of its
-own, the two ways in turns, since memory can only be told as the highest that a process ever used; what the process uses
-before it begins is taken off. Run from anywhere:
+Songs of 5 s to an hour, 44.1 kHz stereo FLAC, into six clips of 5 s at 16 kHz, the two ways in turns. Memory is the
+highest that arrays and Python's own objects took, measured in a run of its own. Run from anywhere:
 
     python benchmarks/length.py --rounds 5 --json length.json
 """
 
 from __future__ import annotations
 
-import statistics
-import subprocess
-import sys
+import functools
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from common import Row, gemm_rate, machine, parse_options, write_json
+from affekt.audio.clips import ClipPlan
+from affekt.audio.decode import decode
+from affekt.features.extract import cut_file
+from common import Job, compare, gemm_rate, machine, parse_options, write_json
 
 RATE_HZ = 44_100
 LENGTHS_S = (5, 45, 300, 1200, 3600)
-#: The two ways, as a program that prints seconds and the bytes that it needed beyond its start.
-_PROGRAM = """
-import resource, sys, time
-from pathlib import Path
-from affekt.audio.clips import ClipPlan
-from affekt.audio.decode import decode
-from affekt.features.extract import _cut
-path, plan, way = Path(sys.argv[1]), ClipPlan(6, 5.0), sys.argv[2]
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-before, start = peak(), time.perf_counter()
-_cut(path, plan, 16000) if way == "pieces" else plan.cut(decode(path, 16000), 16000)
-print(time.perf_counter() - start, 1024 * (peak() - before))
-"""
+CLIP_RATE_HZ = 16_000
+PLAN = ClipPlan(6, 5.0)
 
 
 def main() -> None:
@@ -46,28 +36,27 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for length_s in LENGTHS_S:
             path = _song(Path(folder), length_s)
-            found = _measured(path, options.rounds)
-            (pieces_s, pieces_mb), (whole_s, whole_mb) = found["pieces"], found["whole"]
-            times = f"{1e3 * pieces_s:.0f} ms | {1e3 * whole_s:.0f} ms"
-            print(f"| {length_s} s | {times} | {pieces_mb:.0f} MB | {whole_mb:.0f} MB |")
-            rows.append(Row(f"clips of {length_s} s", pieces_s, whole_s, whole_s / pieces_s))
+            pieces = functools.partial(cut_file, path, PLAN, CLIP_RATE_HZ)
+            whole = functools.partial(_cut_whole, path)
+            rows.append(compare(f"clips of {length_s} s", pieces, whole, options.rounds))
+            times = f"{1e3 * rows[-1].candidate_s:.0f} ms | {1e3 * rows[-1].baseline_s:.0f} ms"
+            print(f"| {length_s} s | {times} | {_peak_mb(pieces):.0f} MB | {_peak_mb(whole):.0f} MB |", flush=True)
             path.unlink()
     if options.json:
         write_json(options.json, rows)
 
 
-def _measured(path: Path, rounds: int) -> dict[str, tuple[float, float]]:
-    """Median seconds and megabytes of both ways."""
-    found: dict[str, list[tuple[float, float]]] = {"pieces": [], "whole": []}
-    for _ in range(rounds):
-        for way, values in found.items():
-            command = [sys.executable, "-c", _PROGRAM, str(path), way]
-            seconds, n_bytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-            values.append((float(seconds), float(n_bytes) / 1e6))
-    return {
-        way: (statistics.median(seconds for seconds, _ in values), statistics.median(size for _, size in values))
-        for way, values in found.items()
-    }
+def _cut_whole(path: Path) -> np.ndarray:
+    return PLAN.cut(decode(path, CLIP_RATE_HZ), CLIP_RATE_HZ)
+
+
+def _peak_mb(job: Job) -> float:
+    """The most memory that a job holds, in megabytes."""
+    tracemalloc.start()
+    job()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / 1e6
 
 
 def _song(folder: Path, length_s: int) -> Path:

@@ -76,8 +76,7 @@ class SampleStream:
         self._file.close()
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        resampler = self._resampler()
-        n_found = 0
+        resampler, n_found = None, 0
         with _told(self._path):
             ahead = self._block()
             while len(ahead):
@@ -85,7 +84,13 @@ class SampleStream:
                 n_found += len(block)
                 if not len(ahead):  # before the last samples are given away
                     complain_if_cut(self._path, n_found, promised_frames(self._file), self._file.samplerate)
-                yield resampler.resample_chunk(block, last=not len(ahead)) if resampler else block
+                if self._file.samplerate == self._sample_rate_hz:
+                    yield block
+                elif n_found == len(block) and not len(ahead):  # most songs are one block, and one call is quicker
+                    yield soxr.resample(block, self._file.samplerate, self._sample_rate_hz, quality="HQ")
+                else:
+                    resampler = resampler or self._resampler()
+                    yield resampler.resample_chunk(block, last=not len(ahead))
         if not n_found:
             complain_if_cut(self._path, 0, promised_frames(self._file), self._file.samplerate)
 
@@ -96,9 +101,8 @@ class SampleStream:
             _check_samples(self._path, mono)
         return mono
 
-    def _resampler(self) -> soxr.ResampleStream | None:
-        rates = self._file.samplerate, self._sample_rate_hz
-        return soxr.ResampleStream(*rates, 1, dtype="float32", quality="HQ") if rates[0] != rates[1] else None
+    def _resampler(self) -> soxr.ResampleStream:
+        return soxr.ResampleStream(self._file.samplerate, self._sample_rate_hz, 1, dtype="float32", quality="HQ")
 
 
 @contextmanager

@@ -155,11 +155,11 @@ def _source(song: Song, settings: dict[str, object], encoder: Encoder, plan: Pla
     if key in store:
         return _Source(key, None, 0.0)
     start = time.perf_counter()
-    clips = _cut(song.audio_path, heard, encoder.spec.sample_rate_hz)
+    clips = cut_file(song.audio_path, heard, encoder.spec.sample_rate_hz)
     return _Source(key, clips, time.perf_counter() - start)
 
 
-def _cut(path: Path, heard: ClipPlan | Windows, sample_rate_hz: int) -> np.ndarray:
+def cut_file(path: Path, heard: ClipPlan | Windows, sample_rate_hz: int) -> np.ndarray:
     """The clips or windows of a file; of clips, without ever holding the whole song where its header is right."""
     if isinstance(heard, ClipPlan):
         with SampleStream(path, sample_rate_hz) as stream:
