@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 
-from affekt.training.ridge import ALPHAS, N_PARTS, choose_strengths
+from affekt.training.ridge import ALPHAS, N_PARTS, errors_by_parts
 from common import Row, compare, gemm_rate, machine, parse_options, table, write_json
 
 N_FRAMES, N_TARGETS = 60, 2
@@ -36,7 +36,7 @@ def _row(n_songs: int, dim: int, rounds: int) -> Row:
     part = np.repeat(rng.permutation(n_songs) % N_PARTS, N_FRAMES)  # (frame,)
     return compare(
         f"strength of ridge, {n_songs} songs x {N_FRAMES} moments, {dim} dimensions",
-        candidate=lambda: choose_strengths(x, y, part),
+        candidate=lambda: errors_by_parts(x, y, part),
         baseline=lambda: _grid_search(x, y, part),
         rounds=rounds,
         flop=2 * len(x) * dim * dim * (N_PARTS - 1) + 2 * len(x) * dim * (dim + len(ALPHAS) * N_TARGETS),

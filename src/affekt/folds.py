@@ -133,7 +133,7 @@ class Fit:
         labels = {song: self.task.labels[song].tolist() for song in songs}
         keys = self.contender.features[self.seed].keys
         audio = {song: keys.get(song, "") for song in songs}
-        return digest([TRAINING_VERSION, prefix, whole, recipe, asdict(fold), self.task.seed, labels, audio])
+        return digest([TRAINING_VERSION, prefix, whole, recipe, vars(fold), self.task.seed, labels, audio])
 
 
 def _validation_mse(fitted: Fitted) -> float:

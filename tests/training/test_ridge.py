@@ -164,8 +164,9 @@ def test_over_time_the_strength_is_chosen_by_songs_left_out() -> None:
     x = np.concatenate([arrays[s] for s in FOLD.train]).astype(float)
     y = np.concatenate([labels[s] for s in FOLD.train])
     song = np.repeat(np.arange(len(FOLD.train)), [len(arrays[s]) for s in FOLD.train])
-    found = ridge._by_parts_of_songs(x, y, song, seed=3)
     part = np.random.default_rng(3).permutation(len(FOLD.train))[song] % ridge.N_PARTS
+    np.testing.assert_array_equal(ridge._parts(song, seed=3), part)
+    found = ALPHAS[np.argmin(ridge.errors_by_parts(x, y, part), axis=0)]
     for target in range(2):
         errors = [
             -cross_val_score(
@@ -174,9 +175,9 @@ def test_over_time_the_strength_is_chosen_by_songs_left_out() -> None:
             @ np.bincount(part)
             for alpha in ALPHAS
         ]
-        assert found.alpha[target] == pytest.approx(ALPHAS[np.argmin(errors)])
+        assert found[target] == pytest.approx(ALPHAS[np.argmin(errors)])
     by_frames = RidgeCV(ALPHAS, alpha_per_target=True).fit(x, y)
-    assert (found.alpha > by_frames.alpha_).any()  # frames of a song speak for each other
+    assert (found > by_frames.alpha_).any()  # frames of a song speak for each other
 
 
 def test_over_time_nothing_heard_is_the_mean_of_all_frames() -> None:
@@ -185,3 +186,27 @@ def test_over_time_nothing_heard_is_the_mean_of_all_frames() -> None:
     train = np.concatenate([labels[s] for s in (*FOLD.train, *FOLD.validation)])
     for song in FOLD.test:
         np.testing.assert_allclose(fitted.predictions[song], np.broadcast_to(train.mean(axis=0), labels[song].shape))
+
+
+@pytest.mark.parametrize(("n", "dim"), [(60, 8), (8, 60), (30, 30), (40, 1)])
+def test_every_shape_is_scikit_learns(n: int, dim: int) -> None:
+    rng = np.random.default_rng(n + dim)
+    x = rng.standard_normal((n, dim)) * rng.uniform(0.1, 3, dim) + 5
+    x[:, dim // 2] = x[:, 0]  # two columns alike
+    y = x @ rng.standard_normal((dim, 2)) + rng.standard_normal((n, 2))
+    plain = RidgeCV(ALPHAS, alpha_per_target=True, store_cv_results=True).fit(x, y)
+    found = ridge.errors_by_single_songs(ridge.decompose(x), y)
+    np.testing.assert_allclose(found, plain.cv_results_.mean(axis=0).T, rtol=1e-6)
+    alphas = ALPHAS[np.argmin(found, axis=0)]
+    np.testing.assert_allclose(alphas, plain.alpha_)
+    new = rng.standard_normal((7, dim)) + 5
+    np.testing.assert_allclose(
+        ridge.fit_line(ridge.decompose(x), y, alphas).predict(new), plain.predict(new), rtol=1e-6
+    )
+
+
+def test_embeddings_that_are_all_the_same_give_the_mean() -> None:
+    y = np.random.default_rng(0).standard_normal((12, 2))
+    for dim in (3, 20):
+        line = ridge.fit_line(ridge.decompose(np.ones((12, dim))), y, np.array([1.0, 10.0]))
+        np.testing.assert_allclose(line.predict(np.ones((2, dim))), np.broadcast_to(y.mean(axis=0), (2, 2)), atol=1e-9)

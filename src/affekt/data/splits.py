@@ -76,7 +76,7 @@ class Split:
 
     def fingerprint(self) -> str:
         """Hash of the song ids of all folds: the same hash trains, validates and tests on the same songs."""
-        return digest([asdict(fold) for fold in self.folds])
+        return digest([vars(fold) for fold in self.folds])
 
     def as_dict(self) -> dict[str, Any]:
         """For `split.json`."""
