@@ -87,6 +87,14 @@ def test_a_song_that_does_not_fit_its_annotation(length_s, times_s, said):
         windows(song(length_s), times_s)
 
 
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_windows_some_at_a_time_are_the_same(size):
+    audio, times_s = song(10), np.arange(0.5, 10, 0.7)
+    found = list(FramePlan(2.0).along(times_s).batches(audio, RATE_HZ, size))
+    assert max(map(len, found)) <= size
+    np.testing.assert_array_equal(np.concatenate(found), windows(audio, times_s))
+
+
 def test_the_times_are_part_of_what_a_value_is_stored_under():
     plan = FramePlan()
     assert plan.along(np.array([1.0, 2.0])) == plan.along(np.array([1.0, 2.0]))

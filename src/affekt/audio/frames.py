@@ -9,6 +9,7 @@ repeated, with its newest sample last; silence would be heard as silence.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ import numpy as np
 from affekt.audio.clips import MIN_SONG_S
 from affekt.errors import AudioError, ConfigError, ShapeError
 
+#: Windows that are cut at once.
+BATCH = 64
 #: An annotation may lie so far behind the end of its audio: annotators heard another decoder's padding.
 LATE_S = 0.5
 
@@ -82,17 +85,19 @@ class Windows:
                 sound, or there is none.
             ShapeError: `audio` has more than one axis.
         """
+        return np.concatenate(list(self.batches(audio, sample_rate_hz)))
+
+    def batches(self, audio: np.ndarray, sample_rate_hz: int, size: int = BATCH) -> Iterator[np.ndarray]:
+        """The windows of `cut`, some at a time: those of ten minutes, two a second, fill gigabytes at once.
+
+        Arguments and errors, which are raised at once, as of `cut`.
+        """
         if audio.ndim != 1:
             raise ShapeError(f"audio has shape {audio.shape}; (n_samples,) is needed. Mix it down to mono first.")
         self._check(len(audio) / sample_rate_hz)
         n_window = max(1, round(self.window_s * sample_rate_hz))
-        windows = np.empty((len(self.times_s), n_window), np.float32)  # (frame, sample)
-        for window, end in zip(windows, self._ends(len(audio), n_window, sample_rate_hz), strict=True):
-            heard = audio[max(0, end - n_window) : end]
-            window[-len(heard) :] = heard
-            if len(heard) < n_window:
-                window[:] = np.resize(heard[::-1], n_window)[::-1]  # np.resize repeats
-        return windows
+        ends = self._ends(len(audio), n_window, sample_rate_hz)
+        return (_windows(audio, ends[i : i + size], n_window) for i in range(0, len(ends), size))
 
     def _ends(self, n_samples: int, n_window: int, sample_rate_hz: int) -> list[int]:
         """Where each window ends, in samples. Rounding down never lets a sample behind the moment in."""
@@ -113,3 +118,13 @@ class Windows:
                 f"{min(self.times_s[0], duration_s):.2f} s of sound come before the first annotation; at least "
                 f"{MIN_SONG_S} s are needed. Leave earlier annotations out."
             )
+
+
+def _windows(audio: np.ndarray, ends: Sequence[int], n_window: int) -> np.ndarray:
+    """The `n_window` samples before each end, (n_ends, n_window); what there is again and again where it is less."""
+    windows = np.empty((len(ends), n_window), np.float32)
+    for window, end in zip(windows, ends, strict=True):
+        heard = audio[max(0, end - n_window) : end]
+        # np.resize repeats; turned round, so that the newest sample stands last
+        window[:] = heard if len(heard) == n_window else np.resize(heard[::-1], n_window)[::-1]
+    return windows

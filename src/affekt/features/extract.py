@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,10 +141,10 @@ def store_key(audio_path: Path, settings: dict[str, object]) -> str:
 
 @dataclass
 class _Source:
-    """A key, and the clips to compute its value from; None where the store holds it."""
+    """A key, and the clips to compute its value from, some at a time; None where the store holds it."""
 
     key: str
-    clips: np.ndarray | None
+    clips: Iterable[np.ndarray] | None
     decode_s: float
 
 
@@ -159,16 +159,24 @@ def _source(song: Song, settings: dict[str, object], encoder: Encoder, plan: Pla
     return _Source(key, clips, time.perf_counter() - start)
 
 
-def cut_file(path: Path, heard: ClipPlan | Windows, sample_rate_hz: int) -> np.ndarray:
-    """The clips or windows of a file; of clips, without ever holding the whole song where its header is right."""
+def cut_file(path: Path, heard: ClipPlan | Windows, sample_rate_hz: int) -> Iterable[np.ndarray]:
+    """The clips or windows of a file, some at a time: all clips, or a number of windows.
+
+    Where the file's header is right, the whole song is never held for its clips.
+
+    Raises:
+        AudioError: as `decode` and `cut`, at once.
+    """
     if isinstance(heard, ClipPlan):
         with SampleStream(path, sample_rate_hz) as stream:
             clips = heard.cut_stream(stream, stream.n_samples, sample_rate_hz)
         if clips is not None:
-            return clips
+            return [clips]
     audio = decode(path, sample_rate_hz)
     try:
-        return heard.cut(audio, sample_rate_hz)
+        return (
+            [heard.cut(audio, sample_rate_hz)] if isinstance(heard, ClipPlan) else heard.batches(audio, sample_rate_hz)
+        )
     except AudioError as error:
         raise AudioError(f"{path}: {error}") from None
 
@@ -176,7 +184,7 @@ def cut_file(path: Path, heard: ClipPlan | Windows, sample_rate_hz: int) -> np.n
 def _compute(encoder: Encoder, cut: Cut, song: Song, source: _Source, store: Store) -> None:
     start = time.perf_counter()
     assert source.clips is not None
-    value = encoder.activations(source.clips, cut)
+    value = np.concatenate([encoder.activations(clips, cut) for clips in source.clips])
     if not np.isfinite(value).all():
         raise AudioError(f"{song.audio_path}: {encoder.spec.name} gives values that are not finite for this song.")
     limit = float(np.finfo(DTYPE).max)  # a descriptor in Hz squared, say, must not become an infinity
