@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from affekt.audio.clips import ClipPlan
-from affekt.audio.decode import decode
+from affekt.audio.decode import SampleStream
 from affekt.audio.spectrogram import SpecAugment
 from affekt.data.base import Dataset
 from affekt.data.folder import load_folder
@@ -118,17 +118,18 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[Any]]:
     """Counts decoded files, opened audio files, and forward passes of every module, by class and by identity."""
     counted: Counter[Any] = Counter()
 
-    def counting_decode(*arguments: Any) -> np.ndarray:
-        counted["decode"] += 1
-        return decode(*arguments)
+    class CountingStream(SampleStream):
+        def __init__(self, *arguments: Any) -> None:
+            counted["decode"] += 1
+            super().__init__(*arguments)
 
     class CountingFile(soundfile.SoundFile):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             counted["audio file"] += 1
             super().__init__(*arguments, **options)
 
-    monkeypatch.setattr(extract_module, "decode", counting_decode)
-    monkeypatch.setattr("affekt.audio.decode.decode", counting_decode)
+    monkeypatch.setattr(extract_module, "SampleStream", CountingStream)
+    monkeypatch.setattr("affekt.audio.decode.SampleStream", CountingStream)
     monkeypatch.setattr(soundfile, "SoundFile", CountingFile)
     hook = nn.modules.module.register_module_forward_hook(
         lambda called, *_: counted.update([type(called).__name__, called])
