@@ -22,17 +22,15 @@ import numpy as np
 
 from affekt.errors import DataError
 from affekt.evaluation import metrics
-from affekt.evaluation.pairs import n_train
+from affekt.evaluation.pairs import contrast_test, pair_row
 from affekt.evaluation.statistics import (
     LEVEL,
     SCORES,
     Resampled,
     Statistic,
     bootstrap,
-    corrected_resampled_t_test,
     holm,
     over_seeds,
-    verdict_words,
     weighted_scores,
 )
 from affekt.evaluation.words import capitalised, listed, with_interval, with_sign
@@ -194,31 +192,19 @@ class OverTime:
         return np.array([[pred is not None for pred in curves] for curves in self.y_pred[encoder].values()])
 
     def _pair(self, target: str, first: str, second: str) -> dict[str, Any]:
-        value, low, high = self.difference(first, second, target)
-        return {
-            "target": target,
-            "first": first,
-            "second": second,
-            "difference": value,
-            "low": low,
-            "high": high,
-            "verdict": verdict_words((low, high)),
-            "p_folds": self._p_folds(target, first, second),
-        }
+        p_folds = self._p_folds(target, first, second)
+        return pair_row(target, first, second, self.difference(first, second, target), p_folds=p_folds)
 
     def _p_folds(self, target: str, first: str, second: str) -> float:
         """Of the corrected resampled t-test of the mean CCC over the test sets that both have."""
         mine, theirs = (self._fold_means(encoder, target) for encoder in (first, second))
         common = [songs for songs in mine if songs in theirs]
-        contrast = np.array([mine[songs] - theirs[songs] for songs in common])
-        defined = ~np.isnan(contrast)
-        if defined.sum() < 2:
-            return np.nan
-        n_test = float(np.mean([sum(songs) for songs in common]))
-        return float(corrected_resampled_t_test(contrast[defined], n_train(self.scores, n_test, first, second), n_test))
+        sizes = np.array([mine[songs][0] for songs in common])
+        contrast = np.array([mine[songs][1] - theirs[songs][1] for songs in common])
+        return contrast_test(self.scores, sizes, contrast, (first, second))
 
-    def _fold_means(self, encoder: str, target: str) -> dict[bytes, float]:
-        """Mean CCC on each set of songs that was tested together, seeds that share it averaged."""
+    def _fold_means(self, encoder: str, target: str) -> dict[bytes, tuple[int, float]]:
+        """By the songs that were tested together: their number, and their mean CCC, seeds that share them averaged."""
         column = MEASURES.index(RANKED_BY), self.scores.results.targets.index(target)
         found: dict[bytes, list[float]] = {}
         for (seed, _), tested in self.scores.test_sets(encoder).items():
@@ -226,7 +212,7 @@ class OverTime:
             values = self.per_song[encoder][at, tested][:, column[0], column[1]]
             defined = values[~np.isnan(values)]
             found.setdefault(tested.tobytes(), []).append(float(defined.mean()) if len(defined) else np.nan)
-        return {songs: float(np.mean(values)) for songs, values in found.items()}
+        return {songs: (sum(songs), float(np.mean(values))) for songs, values in found.items()}  # a byte is a song
 
 
 def score_over_time(scores: Scores) -> OverTime | None:

@@ -9,7 +9,7 @@ are matched by their songs, not by their numbers.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -49,11 +49,35 @@ def fold_test(scores: Scores, weights: Mapping[str, float], target: str | None) 
     sizes = np.array([found[0][songs][0] for songs in common])
     r2 = np.array([[one[songs][1][columns].mean() for one in found] for songs in common]).reshape(-1, len(found))
     contrast = r2 @ np.array(list(weights.values()))  # (n_test_sets,)
+    return contrast_test(scores, sizes, contrast, list(weights))
+
+
+def contrast_test(scores: Scores, sizes: np.ndarray, contrast: np.ndarray, encoders: Sequence[str]) -> float:
+    """The corrected resampled t-test that a contrast of scores is 0 on average.
+
+    Args:
+        scores: the comparison.
+        sizes: number of songs of each test set, shape (n_test_sets,).
+        contrast: of the encoders' scores on each, same shape; NaN where it is undefined.
+        encoders: whose fits tell how many songs train.
+
+    Returns:
+        p, unadjusted; NaN with fewer than two test sets.
+    """
     defined = ~np.isnan(contrast)
     if defined.sum() < 2:
         return np.nan
     n_test = float(sizes[defined].mean())
-    return float(corrected_resampled_t_test(contrast[defined], n_train(scores, n_test, *weights), n_test))
+    return float(corrected_resampled_t_test(contrast[defined], _n_train(scores, n_test, *encoders), n_test))
+
+
+def pair_row(
+    target: str, first: str, second: str, difference: tuple[float, float, float], **tests: float
+) -> dict[str, Any]:
+    """One row: the difference with the ends of its interval, the verdict that follows from them, and tests."""
+    value, low, high = difference
+    named = {"target": target, "first": first, "second": second}
+    return {**named, "difference": value, "low": low, "high": high, "verdict": verdict_words((low, high)), **tests}
 
 
 def test_sets_of(scores: Scores, encoder: str) -> TestSets:
@@ -70,18 +94,8 @@ def test_sets_of(scores: Scores, encoder: str) -> TestSets:
 
 def _row(scores: Scores, pair: Pair, p_songs: float) -> dict[str, Any]:
     target, first, second = pair
-    value, low, high = scores.difference(first, second, target)
-    return {
-        "target": target,
-        "first": first,
-        "second": second,
-        "difference": value,
-        "low": low,
-        "high": high,
-        "verdict": verdict_words((low, high)),
-        "p_songs": p_songs,
-        "p_folds": fold_test(scores, {first: 1.0, second: -1.0}, target),
-    }
+    p_folds = fold_test(scores, {first: 1.0, second: -1.0}, target)
+    return pair_row(*pair, scores.difference(first, second, target), p_songs=p_songs, p_folds=p_folds)
 
 
 def _p_songs(scores: Scores, pairs: list[Pair]) -> np.ndarray:
@@ -102,7 +116,7 @@ def _same_truth(scores: Scores, target: str, first: str, second: str) -> bool:
     return np.array_equal(scores.truth[first][:, column], scores.truth[second][:, column])
 
 
-def n_train(scores: Scores, n_test: float, *encoders: str) -> float:
+def _n_train(scores: Scores, n_test: float, *encoders: str) -> float:
     """Songs that a fit has seen, on average; all that it did not test, where the results do not say.
 
     Validation songs count: they choose the epoch, and a closed form trains on them.

@@ -370,15 +370,13 @@ def _too_short(sound: Sound, curve: Curve | None) -> str | None:
 def _about_licences(sounds: Sequence[Sound], audio: AudioAudit) -> Iterator[Finding]:
     if not audio.n_files:
         return
-    bound = [
-        sound.song_id for sound in sounds if sound.licence is None or "NC" in sound.licence or "ND" in sound.licence
-    ]
+    bound = [sound.song_id for sound in sounds if not _is_open(sound.licence)]
     yield Finding(
         "note",
         "audio",
         f"Licences by the files' own tags: {_counted(audio.licences)}.",
         f"Look up a song's licence before you pass its audio on: {_songs(len(bound))} forbid commercial use or "
-        "changes, or do not say that they allow them.",
+        "changes, or do not say in a licence of Creative Commons that they allow them.",
         tuple(f"{sound.song_id}: {sound.licence or 'not stated'}" for sound in sounds),
     )
 
