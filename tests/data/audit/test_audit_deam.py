@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from affekt.data.audit import audit_artists, audit_deam
+from affekt.data.audit import audit_artists, audit_deam, findings
+from affekt.data.audit.records import AudioAudit
+from affekt.data.audit.sound import Sound
 from affekt.data.base import Song
 from affekt.data.deam import load_deam
 from affekt.errors import DataError
@@ -294,3 +296,20 @@ def test_real_copy():
         "2013 and 2014": (0.79, 0.85),
     }.items():
         np.testing.assert_allclose(ceilings[songs], r2, atol=5.01e-3)
+
+
+@pytest.mark.parametrize(
+    ("licence", "free"),
+    [
+        ("CC BY 3.0", True),
+        ("CC0 1.0", True),
+        ("CC BY-NC-SA 3.0", False),
+        ("CC BY-ND 4.0", False),
+        ("FMA-Limited", False),
+    ],
+)
+def test_only_open_licences_need_no_second_look(licence, free):
+    sounds = [Sound("2", Path("2.mp3"), licence=licence), Sound("3", Path("3.mp3"))]
+    audio = AudioAudit(2, 2, 0.0, {}, {}, {licence: 1, "not stated": 1}, ())
+    (found,) = findings._about_licences(sounds, audio)
+    assert f"{1 if free else 2} song" in found.do
