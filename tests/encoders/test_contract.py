@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from affekt.encoders.auto import FAMILIES
 from affekt.encoders.base import LookupEncoder
 from affekt.encoders.catalogue import catalogue
 from affekt.encoders.staged import StagedEncoder, state_digest
+from affekt.encoders.stages import run_stages
 from affekt.errors import ConfigError, DataError
 from affekt.features.extract import DTYPE
 from affekt.registry import ENCODERS
@@ -216,6 +218,39 @@ def test_clip_by_clip_as_in_a_batch(hearing: Encoder) -> None:
         together = hearing.activations(clips, cut)
         alone = np.concatenate([hearing.activations(clip[None], cut) for clip in clips])
         np.testing.assert_allclose(alone, together, rtol=1e-4, atol=1e-4 * np.abs(together).max())
+
+
+def test_the_rebuilt_prefix_is_the_plain_one(staged: StagedEncoder) -> None:
+    cut = staged.cut("all")
+    length_s = min(3.2, staged.longest_clip_s or math.inf)
+    x = staged.preprocess(torch.from_numpy(two_clips(staged, length_s)))
+    with torch.inference_mode():
+        quick = run_stages(staged.prefix(cut), x)
+        plain = run_stages(staged.heard()[: cut.index], x)
+    assert relative_error(quick, plain) < 2e-5
+
+
+def test_the_rebuilt_prefix_follows_the_weights(staged: StagedEncoder) -> None:
+    cut, x = staged.cut("all"), torch.from_numpy(two_clips(staged))
+    before = staged.activations(x.numpy(), cut)
+    kept = [parameter.detach().clone() for parameter in staged.model.parameters()]
+    with torch.no_grad():
+        for parameter in staged.model.parameters():
+            parameter.mul_(1.01)
+    try:
+        with torch.inference_mode():
+            plain = run_stages(staged.heard()[: cut.index], staged.preprocess(x))
+        after = torch.from_numpy(staged.activations(x.numpy(), cut))
+        assert relative_error(after, plain) < 2e-5
+        assert not torch.equal(after, torch.from_numpy(before))
+    finally:
+        with torch.no_grad():
+            for parameter, value in zip(staged.model.parameters(), kept, strict=True):
+                parameter.copy_(value)
+
+
+def relative_error(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    return float((found - wanted).abs().max() / wanted.abs().max())
 
 
 def test_looked_up(names: dict[str, str]) -> None:

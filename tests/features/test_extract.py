@@ -79,7 +79,7 @@ def calls(encoder: Any, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     monkeypatch.setattr(module, "cut_file", counting("decode", module.cut_file))
     monkeypatch.setattr(encoder, "activations", counting("prefix", encoder.activations))
-    for name in ("feature_extractor", "encoder.layers.0", "encoder.layers.3"):
+    for name in ("feature_projection", "encoder.layers.0", "encoder.layers.3"):
         encoder.model.get_submodule(name).register_forward_hook(lambda *_, name=name: counted.update([name]))
     return counted
 
@@ -109,7 +109,7 @@ def test_a_second_run_decodes_nothing_and_runs_nothing(
 ) -> None:
     cut = encoder.cut("last1")
     first = extract(encoder, cut, songs, PLAN, store)
-    assert calls == {"decode": SONGS, "prefix": SONGS, "feature_extractor": SONGS, "encoder.layers.0": SONGS}
+    assert calls == {"decode": SONGS, "prefix": SONGS, "feature_projection": SONGS, "encoder.layers.0": SONGS}
     calls.clear()
     second = extract(encoder, cut, songs, PLAN, store)
     assert calls == {}

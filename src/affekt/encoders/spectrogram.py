@@ -19,7 +19,7 @@ from affekt.digest import digest
 from affekt.encoders.base import Cut, EncoderSpec
 from affekt.encoders.drawn import random_source
 from affekt.encoders.hub import find_checkpoint
-from affekt.encoders.mambavision import VARIANTS, MambaVision, build, load_checkpoint
+from affekt.encoders.mambavision import VARIANTS, MambaVision, build, faster, load_checkpoint
 from affekt.encoders.places import user_path
 from affekt.encoders.published import MAMBAVISION, MAMBAVISION_LICENCE
 from affekt.encoders.staged import StagedEncoder
@@ -84,6 +84,10 @@ class SpectrogramEncoder(StagedEncoder):
     def stages(self) -> list[Stage]:
         """The backbone's own stages, the first of which is given the one channel three times."""
         return from_one_channel(self.model.stages(self.image_size, self.image_size), n_channels=3)
+
+    def faster(self, module: nn.Module) -> nn.Module | None:
+        """Adds what the backbone's own blocks become."""
+        return faster(module) or super().faster(module)
 
     def augment(self) -> nn.Module:
         """The founding SpecAugment."""

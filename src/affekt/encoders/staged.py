@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from affekt.config import parse_freeze
 from affekt.encoders.base import Cut, Encoder
+from affekt.encoders.inference import faster, memory_kept, rebuilt
 from affekt.encoders.layers import LAST, WEIGHTED, check_layer, every_layer, up_to_layer
 from affekt.encoders.stages import Stage, run_stages
 from affekt.errors import ConfigError
@@ -37,6 +38,7 @@ class StagedEncoder(Encoder):
     batch_size: int = 16
     #: The layer that is heard; see `hear`.
     layer: str | int = LAST
+    code_version = 2
 
     @abstractmethod
     def preprocess(self, clips: Tensor) -> Tensor:
@@ -49,6 +51,13 @@ class StagedEncoder(Encoder):
     def layer_pool(self) -> Stage | None:
         """The stage that pools what leaves any layer to (batch, embedding_dim); None where layers differ in shape."""
         return None
+
+    def faster(self, module: nn.Module) -> nn.Module | None:
+        """What to put in a module's place where no gradient is wanted; None to look at its parts instead.
+
+        It must compute the same; see `affekt.encoders.inference`.
+        """
+        return faster(module)
 
     def augment(self) -> nn.Module | None:
         """What perturbs the input in training where the cut stands before the first stage; None for nothing."""
@@ -131,9 +140,11 @@ class StagedEncoder(Encoder):
         """Move the model to a GPU within, and back to the CPU after, where suffixes are copied from."""
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            yield
+            with memory_kept():
+                yield
         finally:
             self.model.to("cpu")
+            self._rebuilt.clear()  # it holds the weights once more
 
     def n_parameters(self) -> int:
         """Number of weights of the model, without the layers above the one that is heard."""
@@ -144,12 +155,27 @@ class StagedEncoder(Encoder):
     def activations(self, clips: np.ndarray, cut: Cut) -> np.ndarray:
         """Run preprocessing and the stages before the cut; see `Encoder.activations`."""
         device = next(self.model.parameters()).device
-        self.model.eval()
-        stages = self.heard()[: cut.index]
         with torch.inference_mode():
+            stages = self.prefix(cut)
             batches = torch.from_numpy(clips).split(self.batch_size)
             outputs = [run_stages(stages, self.preprocess(batch.to(device))).cpu() for batch in batches]
         return torch.cat(outputs).float().clamp(-HALF_MAX, HALF_MAX).numpy()
+
+    def prefix(self, cut: Cut) -> list[Stage]:
+        """The stages before the cut, in evaluation mode; on a processor rebuilt to run quickly without gradients."""
+        self.model.eval()
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        if not all(tensor.device.type == "cpu" and tensor.dtype != torch.float64 for tensor in tensors):
+            return self.heard()[: cut.index]
+        key = self.layer, cut.index, tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+        if key not in self._rebuilt:
+            self._rebuilt.clear()
+            self._rebuilt[key] = rebuilt(self.heard()[: cut.index], self.faster)
+        return self._rebuilt[key]
+
+    @functools.cached_property
+    def _rebuilt(self) -> dict[tuple[str | int, int, tuple[tuple[int, int], ...]], list[Stage]]:
+        return {}
 
     def suffix(self, cut: Cut) -> nn.Module | None:
         """A trainable copy of the stages behind the cut; see `Encoder.suffix`."""

@@ -13,9 +13,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from affekt.encoders.base import Cut, EncoderSpec
+from affekt.encoders.convolutions import rebuilt_extractor, rebuilt_position
 from affekt.encoders.drawn import random_source
 from affekt.encoders.hub import find_checkpoint
 from affekt.encoders.pretrained import (
@@ -156,6 +157,13 @@ class WaveformEncoder(StagedEncoder):
             for i, layer in enumerate(encoder.layers, start=1)
         ]
         return [Stage("frontend", (*frontend, *first), _frontend), *layers, Stage("pool", last, _pool)]
+
+    def faster(self, module: nn.Module) -> nn.Module | None:
+        """Adds the convolutions: the front end's own, and the long one that tells the position."""
+        if module is self.model.feature_extractor:
+            return rebuilt_extractor(module)
+        plain = super().faster(module)
+        return rebuilt_position(plain or module) or plain
 
     def layer_pool(self) -> Stage:
         """Mean over frames, without the norm behind the last layer."""

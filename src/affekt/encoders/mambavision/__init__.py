@@ -8,6 +8,7 @@
 """
 
 from affekt.encoders.mambavision.config import VARIANTS, MambaVisionConfig
+from affekt.encoders.mambavision.inference import faster
 from affekt.encoders.mambavision.model import MambaVision, Stage, build
 from affekt.encoders.mambavision.scan import selective_scan, selective_scan_sequential
 from affekt.encoders.mambavision.weights import load_checkpoint
@@ -18,6 +19,7 @@ __all__ = [
     "MambaVisionConfig",
     "Stage",
     "build",
+    "faster",
     "load_checkpoint",
     "selective_scan",
     "selective_scan_sequential",
