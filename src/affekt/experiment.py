@@ -64,7 +64,7 @@ def run_experiment(
         quiet: no progress bars.
         dataset: songs that are already loaded; `experiment.dataset` says which to load otherwise.
         trackers: told of every epoch; from `affekt.tracking.open_trackers`.
-        workers: processes that decode ahead of the encoders; changes no number. As of `affekt.features.extract.extract`.
+        workers: processes that decode ahead of the encoders, as of `extract`; changes no number.
 
     Returns:
         the results, and the run folder with run.json, split.json, results.json, folds/ and checkpoints/.

@@ -250,8 +250,8 @@ def test_values_that_are_not_finite_are_never_stored(
 
     monkeypatch.setattr(encoder, "activations", sometimes)
     features = extract(encoder, encoder.cut("all"), songs, PLAN, store)
-    assert list(features.skipped) == [songs[1].id]
-    assert "not finite" in features.skipped[songs[1].id]
+    (reason,) = features.skipped.values()  # of whichever song was decoded second
+    assert "not finite" in reason
     assert len(features.arrays) == SONGS - 1
 
 
