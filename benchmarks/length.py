@@ -18,7 +18,7 @@ import soundfile
 
 from affekt.audio.clips import ClipPlan
 from affekt.audio.decode import decode
-from affekt.features.extract import cut_file
+from affekt.features.prepare import Task, sound
 from common import Job, compare, gemm_rate, machine, parse_options, write_json
 
 RATE_HZ = 44_100
@@ -36,7 +36,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for length_s in LENGTHS_S:
             path = _song(Path(folder), length_s)
-            pieces = functools.partial(cut_file, path, PLAN, CLIP_RATE_HZ)
+            pieces = functools.partial(sound, Task(path, PLAN), CLIP_RATE_HZ)
             whole = functools.partial(_cut_whole, path)
             rows.append(compare(f"clips of {length_s} s", pieces, whole, options.rounds))
             times = f"{1e3 * rows[-1].candidate_s:.0f} ms | {1e3 * rows[-1].baseline_s:.0f} ms"

@@ -62,6 +62,9 @@ def compare(
     ] = False,
     mlflow: Annotated[bool, typer.Option("--mlflow", help="Record the run in MLflow's store.")] = False,
     excerpts: ExcerptsOption = True,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that decode ahead; 0 for none, by default as many as pay.")
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Compare encoders as an experiment file says; ends with a table and a report.
@@ -83,7 +86,7 @@ def compare(
     try:
         dataset = open_dataset(settings, quiet)
         place = Store(store) if store else None
-        results, folder = run_experiment(settings, out, place, quiet, dataset, trackers)
+        results, folder = run_experiment(settings, out, place, quiet, dataset, trackers, workers)
         scores = score(results)
         if excerpts:
             write_excerpts(scores, {song.id: song.audio_path for song in dataset.songs if song.audio_path}, folder)

@@ -53,6 +53,7 @@ def run_experiment(
     quiet: bool = False,
     dataset: Dataset | None = None,
     trackers: Trackers | None = None,
+    workers: int | None = None,
 ) -> tuple[Results, Path]:
     """Run a comparison, or finish one that was stopped.
 
@@ -63,6 +64,7 @@ def run_experiment(
         quiet: no progress bars.
         dataset: songs that are already loaded; `experiment.dataset` says which to load otherwise.
         trackers: told of every epoch; from `affekt.tracking.open_trackers`.
+        workers: processes that decode ahead of the encoders, as of `extract`; changes no number.
 
     Returns:
         the results, and the run folder with run.json, split.json, results.json, folds/ and checkpoints/.
@@ -79,7 +81,7 @@ def run_experiment(
         dataset = permuted(dataset, experiment.seeds[0])
     contenders = enter(experiment, dataset, quiet)
     folder = claim_folder(experiment, dataset, out)
-    listen(contenders, dataset, Store(cache_home() / "store") if store is None else store, quiet)
+    listen(contenders, dataset, Store(cache_home() / "store") if store is None else store, quiet, workers)
     scored = common_songs(contenders, dataset)
     splits = {seed: draw(experiment, scored, seed) for seed in experiment.seeds}
     write_json(folder / "split.json", {str(seed): split.as_dict() for seed, split in splits.items()})
@@ -100,6 +102,7 @@ def compare(
     out: Path | None = None,
     store: Store | None = None,
     quiet: bool = False,
+    workers: int | None = None,
     **settings: Any,
 ) -> Results:
     """Compare encoders on songs that are already loaded.
@@ -112,6 +115,7 @@ def compare(
         out: the run folder; `runs/<name>-<fingerprint>` by default, named after the data set.
         store: where activations lie; the user's cache by default.
         quiet: no progress bars.
+        workers: as of `run_experiment`.
         settings: further keys of the experiment file, such as `freeze="last1"` or `head="mlp"`.
 
     Raises:
@@ -123,7 +127,7 @@ def compare(
     experiment = parse_experiment({**value, "encoders": list(encoders)})
     if dataset.test_ids:
         experiment = experiment.model_copy(update={"split": SplitSection(kind="cross-corpus")})
-    results, folder = run_experiment(experiment, out, store, quiet, dataset)
+    results, folder = run_experiment(experiment, out, store, quiet, dataset, workers=workers)
     results.run["experiment"]["dataset"] = {"name": dataset.name, "root": None, "loaded": "by the calling program"}
     keep(results, folder)
     return results
@@ -214,7 +218,9 @@ def run_fingerprint(experiment: Experiment, dataset: Dataset) -> str:
     return digest([experiment.fingerprint(), dataset.fingerprint(), *named_split])
 
 
-def listen(contenders: Sequence[Contender], dataset: Dataset, store: Store, quiet: bool = False) -> None:
+def listen(
+    contenders: Sequence[Contender], dataset: Dataset, store: Store, quiet: bool = False, workers: int | None = None
+) -> None:
     """Run every prefix over every song, or find its activations in the store."""
     for contender in contenders:
         heard: dict[str, Features] = {}
@@ -222,16 +228,16 @@ def listen(contenders: Sequence[Contender], dataset: Dataset, store: Store, quie
             key = digest(prefix_settings(encoder, contender.cut, contender.plan))
             if key not in heard:
                 title = f"listening: {contender.title}" + (f", weights of seed {seed}" if heard else "")
-                heard[key] = _listened(contender, encoder, title, dataset, store, quiet)
+                heard[key] = _listened(contender, encoder, title, dataset, store, quiet, workers)
             contender.features[seed] = heard[key]
 
 
 def _listened(
-    contender: Contender, encoder: Encoder, title: str, dataset: Dataset, store: Store, quiet: bool
+    contender: Contender, encoder: Encoder, title: str, dataset: Dataset, store: Store, quiet: bool, workers: int | None
 ) -> Features:
     silent = quiet or not encoder.needs_audio
-    with native_stderr_silenced(), encoder.on_fastest_device(), bar(title, len(dataset), silent) as advance:
-        return extract(encoder, contender.cut, dataset.songs, contender.plan, store, advance)
+    with native_stderr_silenced(), encoder.on_fastest_device(), bar(title, len(dataset), silent, "songs") as advance:
+        return extract(encoder, contender.cut, dataset.songs, contender.plan, store, advance, workers)
 
 
 def common_songs(contenders: Sequence[Contender], dataset: Dataset) -> Dataset:

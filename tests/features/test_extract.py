@@ -30,6 +30,7 @@ from affekt.encoders.spectrogram import SpectrogramEncoder
 from affekt.encoders.waveform import WaveformEncoder
 from affekt.errors import StorageError
 from affekt.features import extract as module
+from affekt.features import prepare
 from affekt.features.extract import Features, extract, prefix_settings, store_key
 from affekt.features.store import Store
 
@@ -77,7 +78,7 @@ def calls(encoder: Any, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         return call
 
-    monkeypatch.setattr(module, "cut_file", counting("decode", module.cut_file))
+    monkeypatch.setattr(prepare, "sound", counting("decode", prepare.sound))
     monkeypatch.setattr(encoder, "activations", counting("prefix", encoder.activations))
     for name in ("feature_projection", "encoder.layers.0", "encoder.layers.3"):
         encoder.model.get_submodule(name).register_forward_hook(lambda *_, name=name: counted.update([name]))
@@ -225,7 +226,7 @@ def test_a_broken_song_is_skipped_with_its_reason(
     bad.append(Song("unheard", None, (5.0, 5.0)))
     mixed = [song for pair in zip(bad, songs, strict=False) for song in pair] + bad[len(songs) :]
     ticks: list[int] = []
-    features = extract(encoder, encoder.cut("all"), mixed, PLAN, store, lambda: ticks.append(1))
+    features = extract(encoder, encoder.cut("all"), mixed, PLAN, store, lambda n=1, **_: ticks.extend([1] * n))
     assert set(features.arrays) == {song.id for song in songs}
     assert set(features.skipped) == {song.id for song in bad}
     for name in names:
@@ -249,8 +250,8 @@ def test_values_that_are_not_finite_are_never_stored(
 
     monkeypatch.setattr(encoder, "activations", sometimes)
     features = extract(encoder, encoder.cut("all"), songs, PLAN, store)
-    assert list(features.skipped) == [songs[1].id]
-    assert "not finite" in features.skipped[songs[1].id]
+    (reason,) = features.skipped.values()  # of whichever song was decoded second
+    assert "not finite" in reason
     assert len(features.arrays) == SONGS - 1
 
 
@@ -268,20 +269,20 @@ def test_what_was_stopped_goes_on_where_it_was(
 ) -> None:
     ticks: list[int] = []
 
-    def stop() -> None:
-        ticks.append(1)
+    def stop(n: int = 1, **_: Any) -> None:
+        ticks.extend([1] * n)
         if len(ticks) == n_done:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         extract(encoder, encoder.cut("last1"), songs, PLAN, store, stop)
-    assert calls["prefix"] == n_done
-    assert len(list(store.entries())) == n_done, "every finished song is kept"
+    kept = len(list(store.entries()))
+    assert kept == calls["prefix"] >= n_done, "every song that was computed is kept"
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
     calls.clear()
     features = extract(encoder, encoder.cut("last1"), songs, PLAN, store)
-    assert calls["decode"] == calls["prefix"] == SONGS - n_done
-    assert (features.n_reused, features.n_extracted) == (n_done, SONGS - n_done)
+    assert calls["decode"] == calls["prefix"] == SONGS - kept
+    assert (features.n_reused, features.n_extracted) == (kept, SONGS - kept)
     assert len(features.arrays) == SONGS
 
 
@@ -319,17 +320,17 @@ def test_songs_decoded_ahead_are_few(
     """Memory must not grow with the number of songs where the prefix is slower than the decoder."""
     many = [replace(song, id=f"{song.id}-{turn}") for turn in range(5) for song in songs]
     most = []
-    compute = module._compute
+    compute = module._Extraction._put
 
     def watched(*arguments: Any) -> None:
         most.append(calls["decode"] - calls["prefix"])
         compute(*arguments)
 
-    monkeypatch.setattr(module, "_compute", watched)
+    monkeypatch.setattr(module._Extraction, "_put", watched)
     monkeypatch.setattr(Store, "__contains__", lambda self, key: False)
     extract(encoder, encoder.cut("all"), many, PLAN, store)
     assert len(most) == len(many)
-    assert max(most) <= module.AHEAD + 1
+    assert max(most) <= module.AHEAD + module.THREADS
 
 
 def test_embeddings_that_are_looked_up_need_no_audio(songs: tuple[Song, ...], store: Store) -> None:
@@ -337,7 +338,7 @@ def test_embeddings_that_are_looked_up_need_no_audio(songs: tuple[Song, ...], st
     table = {song.id: np.full(3, i, np.float32) for i, song in enumerate(silent[1:])}
     encoder = PrecomputedEncoder("precomputed:table.csv", table)
     ticks: list[int] = []
-    features = extract(encoder, encoder.cut("all"), silent, PLAN, store, lambda: ticks.append(1))
+    features = extract(encoder, encoder.cut("all"), silent, PLAN, store, lambda n=1, **_: ticks.extend([1] * n))
     assert {song: array.tolist() for song, array in features.arrays.items()} == {
         song: [vector.tolist()] for song, vector in table.items()
     }
@@ -378,8 +379,8 @@ def test_clips_of_a_file_are_those_of_the_whole_song(song_folder: Path, monkeypa
     path = load_folder(song_folder).songs[0].audio_path
     assert path is not None
     whole = decode(path, 22_050)
-    monkeypatch.setattr(module, "decode", lambda *_: pytest.fail("the whole song was held in memory"))
-    (clips,) = module.cut_file(path, PLAN, 22_050)
+    monkeypatch.setattr(prepare, "decode", lambda *_: pytest.fail("the whole song was held in memory"))
+    clips = prepare.sound(prepare.Task(path, PLAN), 22_050)
     np.testing.assert_array_equal(clips, PLAN.cut(whole, 22_050))
 
 
@@ -394,5 +395,25 @@ def test_a_song_shorter_than_a_clip_and_one_whose_header_is_wrong_are_cut_as_a_w
     (tmp_path / "pipe.wav").write_bytes(data)
     for name in ("short.wav", "pipe.wav"):
         whole = PLAN.cut(decode(tmp_path / name, 16_000), 16_000)
-        (clips,) = module.cut_file(tmp_path / name, PLAN, 16_000)
+        clips = prepare.sound(prepare.Task(tmp_path / name, PLAN), 16_000)
         np.testing.assert_array_equal(clips, whole)
+
+
+# --- worker processes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["wav2vec2-nano", "handcrafted"])
+def test_workers_give_the_values_of_threads(name: str, songs: tuple[Song, ...], tmp_path: Path) -> None:
+    encoder = build_encoder(name)
+    found = [
+        extract(encoder, encoder.cut("all"), songs, PLAN, Store(tmp_path / str(n)), workers=n).arrays for n in (0, 2)
+    ]
+    assert list(found[0]) == list(found[1]) == [song.id for song in songs]
+    for song in songs:
+        np.testing.assert_array_equal(found[0][song.id], found[1][song.id])
+
+
+def test_a_failed_write_stops_the_run(encoder: Any, songs: tuple[Song, ...], tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("a file stands where the folder should")
+    with pytest.raises(StorageError):
+        extract(encoder, encoder.cut("all"), songs, PLAN, Store(tmp_path / "store"), workers=0)

@@ -66,6 +66,8 @@ class MeanEncoder(LookupEncoder):
 class HandcraftedEncoder(Encoder):
     """Statistics of a clip as its embedding; see `affekt.audio.descriptors`."""
 
+    runs_in_workers = True
+
     def __init__(self, name: str) -> None:
         from affekt.audio.descriptors import descriptor_names
 

@@ -1,6 +1,10 @@
 """From songs to activations at the cut: read from the store, or decode, run the prefix, store.
 
-Decoding runs ahead in threads (libsndfile and soxr release the interpreter's lock), the prefix in the calling thread.
+Three things go on at a time, so that the encoder does not wait: songs are decoded ahead of it, in threads or in worker
+processes (`affekt.features.crew`), the prefix runs in the calling thread, and values are written behind it
+(`affekt.features.writer`). A few songs are in flight at any time, however many there are. Each is a forward pass of its
+own: clips of several songs in one batch would round differently, and a stored value must not depend on its neighbours.
+
 One broken song never ends a run: it is named with its reason and the rest goes on. Every finished song is stored at
 once, so whatever stops an extraction, the next one continues there.
 """
@@ -9,30 +13,47 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import queue
+import statistics
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from affekt.audio import AUDIO_VERSION
 from affekt.audio.clips import ClipPlan
-from affekt.audio.decode import SampleStream, decode
-from affekt.audio.frames import FramePlan, Windows
+from affekt.audio.frames import FramePlan
 from affekt.data.base import Song
 from affekt.digest import digest
 from affekt.encoders.base import Cut, Encoder, LookupEncoder
 from affekt.errors import AudioError
+from affekt.features.crew import THREADS, Crew, Prepared
+from affekt.features.prepare import Recipe, Task, activations
 from affekt.features.store import Store
+from affekt.features.writer import Writer, Written
 
-#: Songs decoded ahead of the encoder; bounds memory, whatever the number of songs.
+#: Songs that wait for the encoder, beside those that are being decoded; bounds memory, whatever the number of songs.
 AHEAD = 4
+#: Songs in flight whose samples are held as a whole, for windows over time: an hour at 16 kHz is 230 MB.
+WHOLE_SONGS = 3
+#: Workers that decode for an encoder; one keeps up with a CPU, and eight with a GPU.
+MOST_DECODERS = 8
+#: Seconds of preparing that must remain before workers are started, each for half a second, or three to import librosa.
+WORTH_S = 30.0
+#: Songs to judge this by: the first ones pay for imports.
+SAMPLE = 5
 #: What of a song is heard: clips for one annotation a song, windows for annotations over time.
 Plan = ClipPlan | FramePlan
 DTYPE = np.float16
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -58,6 +79,17 @@ class Features:
         """How many were computed now."""
         return len(self.seconds) - self.n_reused
 
+    def note(self, written: Written) -> None:
+        """Take down what was found for a song."""
+        self.keys[written.song_id] = written.key
+        self.arrays[written.song_id] = written.value
+        self.seconds[written.song_id] = written.seconds
+
+    def sort(self, songs: Sequence[Song]) -> None:
+        """Put everything in the order of `songs`, in whichever order they were finished."""
+        self.arrays, self.skipped = _ordered(self.arrays, songs), _ordered(self.skipped, songs)
+        self.keys, self.seconds = _ordered(self.keys, songs), _ordered(self.seconds, songs)
+
 
 def extract(
     encoder: Encoder,
@@ -65,7 +97,8 @@ def extract(
     songs: Sequence[Song],
     plan: Plan,
     store: Store,
-    advance: Callable[..., None] = lambda: None,
+    advance: Callable[..., None] = lambda n=1, **_: None,
+    workers: int | None = None,
 ) -> Features:
     """Activations of `songs`, from the store where they are, computed and stored where they are not.
 
@@ -75,7 +108,9 @@ def extract(
         songs: those that `encoder.missing` names are skipped with its reason.
         plan: which clips or windows of a song to take.
         store: where activations lie; not used by encoders that look embeddings up.
-        advance: called once for each song, for a progress bar.
+        advance: called with the number of songs that are done; with `timed=False` where they cost nothing.
+        workers: processes that decode ahead; 0 for threads of this process, None for processes where they pay. Values
+            are the same, bit for bit.
 
     Raises:
         StorageError: the store cannot be written to.
@@ -85,28 +120,13 @@ def extract(
     if isinstance(encoder, LookupEncoder):
         over_time = isinstance(plan, FramePlan)
         features.arrays = {s.id: encoder.over_time(s) if over_time else encoder.lookup(s) for s in served}
-        for _ in songs:
-            advance()
+        advance(len(songs), timed=False)
         return features
-    for _ in features.skipped:
-        advance()
+    advance(len(features.skipped), timed=False)
     allow_many_files()
-    settings = prefix_settings(encoder, cut, plan)
-    # closing stops the threads at once, whatever ends the loop
-    with contextlib.closing(_ahead(served, lambda song: _source(song, settings, encoder, plan, store))) as ahead:
-        for song, source in ahead:
-            try:
-                found = source()
-                if found.clips is not None:
-                    _compute(encoder, cut, song, found, store)
-                else:
-                    features.n_reused += 1
-                features.keys[song.id] = found.key
-                features.arrays[song.id] = store.get(found.key)
-                features.seconds[song.id] = float(store.about(found.key).get("seconds", "nan"))
-            except AudioError as error:
-                features.skipped[song.id] = str(error)
-            advance()
+    job = _Extraction(encoder, cut, store, features, advance)
+    job.compute(job.lacking(served, plan), workers)
+    features.sort(songs)
     return features
 
 
@@ -139,77 +159,150 @@ def store_key(audio_path: Path, settings: dict[str, object]) -> str:
     return digest({"audio": audio, **settings})
 
 
-@dataclass
-class _Source:
-    """A key, and the clips to compute its value from, some at a time; None where the store holds it."""
+@dataclass(frozen=True)
+class _Lacking:
+    """A song whose value is not in the store, and the key that it will have."""
 
+    song: Song
     key: str
-    clips: Iterable[np.ndarray] | None
-    decode_s: float
+    task: Task
 
 
-def _source(song: Song, settings: dict[str, object], encoder: Encoder, plan: Plan, store: Store) -> _Source:
-    assert song.audio_path is not None and encoder.spec.sample_rate_hz is not None  # `missing` has seen to it
-    heard = plan.along(song.curve.times_s if song.curve else None)
-    key = store_key(song.audio_path, {**settings, "clips": heard})
-    if key in store:
-        return _Source(key, None, 0.0)
-    start = time.perf_counter()
-    clips = cut_file(song.audio_path, heard, encoder.spec.sample_rate_hz)
-    return _Source(key, clips, time.perf_counter() - start)
+@dataclass
+class _Extraction:
+    """What all songs of one extraction share."""
 
+    encoder: Encoder
+    cut: Cut
+    store: Store
+    features: Features
+    advance: Callable[..., None]
 
-def cut_file(path: Path, heard: ClipPlan | Windows, sample_rate_hz: int) -> Iterable[np.ndarray]:
-    """The clips or windows of a file, some at a time: all clips, or a number of windows.
+    def lacking(self, songs: Sequence[Song], plan: Plan) -> list[_Lacking]:
+        """The songs that have to be computed; what the store holds is taken down. Every file is read for its hash."""
+        settings = prefix_settings(self.encoder, self.cut, plan)
+        found: dict[str, _Lacking] = {}
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="hash") as pool:
+            asked = in_flight(songs, lambda song: pool.submit(_located, song, plan, settings), 16 * THREADS)
+            for song, answer in asked:
+                with self._skipping(song):
+                    found[song.id] = answer.result()
+                    self._reused(found[song.id])
+        return [found[song.id] for song in songs if song.id in found and song.id not in self.features.keys]
 
-    Where the file's header is right, the whole song is never held for its clips.
+    def compute(self, lacking: Sequence[_Lacking], workers: int | None) -> None:
+        """Prepare ahead, run the prefix, store behind."""
+        if not lacking:
+            return
+        assert self.encoder.spec.sample_rate_hz is not None  # it takes audio
+        whole = self.encoder.runs_in_workers
+        recipe = Recipe(self.encoder.spec.sample_rate_hz, self.encoder if whole else None, self.cut)
+        n_workers = _automatic(whole) if workers is None else workers
+        most = AHEAD + (n_workers or THREADS) if whole or isinstance(lacking[0].task.heard, ClipPlan) else WHOLE_SONGS
+        # Sums over another number of threads round differently, and a worker has one.
+        one_thread = threadpool_limits(1, "blas") if whole else contextlib.nullcontext()
+        with one_thread, Writer(self.store) as writer, Crew(recipe, n_workers) as crew:
+            if workers is not None:
+                crew.start()
+            worth = _Worth(len(lacking))
+            for one, prepared in in_flight(self._still(lacking), lambda one: crew.submit(one.task), most):
+                with self._skipping(one.song):
+                    self._put(writer, one, prepared.result())
+                    if worth.it(prepared.result().seconds):
+                        crew.start()
+                self._note(writer.written())
+            self._note(writer.written(at_most=0))
 
-    Raises:
-        AudioError: as `decode` and `cut`, at once.
-    """
-    if isinstance(heard, ClipPlan):
-        with SampleStream(path, sample_rate_hz) as stream:
-            clips = heard.cut_stream(stream, stream.n_samples, sample_rate_hz)
-        if clips is not None:
-            return [clips]
-    audio = decode(path, sample_rate_hz)
-    try:
-        return (
-            [heard.cut(audio, sample_rate_hz)] if isinstance(heard, ClipPlan) else heard.batches(audio, sample_rate_hz)
-        )
-    except AudioError as error:
-        raise AudioError(f"{path}: {error}") from None
+    def _still(self, lacking: Sequence[_Lacking]) -> Iterator[_Lacking]:
+        """Those that are lacking when their turn comes: not a copy of an earlier song, nor what another run stored."""
+        return (one for one in lacking if not self._reused(one))
 
+    def _reused(self, one: _Lacking) -> bool:
+        if one.key not in self.store:
+            return False
+        about = self.store.about(one.key)
+        self.features.note(Written(one.song.id, one.key, self.store.get(one.key), float(about.get("seconds", "nan"))))
+        self.features.n_reused += 1
+        self.advance(1, timed=False)
+        return True
 
-def _compute(encoder: Encoder, cut: Cut, song: Song, source: _Source, store: Store) -> None:
-    start = time.perf_counter()
-    assert source.clips is not None
-    value = np.concatenate([encoder.activations(clips, cut) for clips in source.clips])
-    if not np.isfinite(value).all():
-        raise AudioError(f"{song.audio_path}: {encoder.spec.name} gives values that are not finite for this song.")
-    limit = float(np.finfo(DTYPE).max)  # a descriptor in Hz squared, say, must not become an infinity
-    value = np.clip(value, -limit, limit).astype(DTYPE)
-    seconds = source.decode_s + time.perf_counter() - start
-    about = {"encoder": encoder.spec.name, "song": song.id, "cut": cut.name, "seconds": f"{seconds:.4f}"}
-    store.put(source.key, value, about)
+    def _put(self, writer: Writer, one: _Lacking, prepared: Prepared) -> None:
+        start = time.perf_counter()
+        encoder, value = self.encoder, prepared.value
+        if not encoder.runs_in_workers:
+            value = activations(encoder, self.cut, one.task, value)
+        if not np.isfinite(value).all():
+            raise AudioError(f"{one.task.path}: {encoder.spec.name} gives values that are not finite for this song.")
+        limit = float(np.finfo(DTYPE).max)  # a descriptor in Hz squared, say, must not become an infinity
+        value = np.clip(value, -limit, limit).astype(DTYPE)
+        seconds = prepared.seconds + time.perf_counter() - start
+        about = {"encoder": encoder.spec.name, "song": one.song.id, "cut": self.cut.name, "seconds": f"{seconds:.4f}"}
+        writer.put(one.key, value, about)
 
+    def _note(self, written: Iterable[Written]) -> None:
+        for one in written:
+            self.features.note(one)
+            self.advance(1)
 
-def _ahead(
-    songs: Sequence[Song], work: Callable[[Song], _Source], n_threads: int = 2
-) -> Generator[tuple[Song, Callable[[], _Source]]]:
-    """Each song with a way to wait for its source, `AHEAD` of them in preparation at any time."""
-    with ThreadPoolExecutor(n_threads, thread_name_prefix="decode") as pool:
-        queue: deque[tuple[Song, Future[_Source]]] = deque()
-        remaining = iter(songs)
+    @contextlib.contextmanager
+    def _skipping(self, song: Song) -> Iterator[None]:
+        """A song that cannot be used is named, and the rest goes on."""
         try:
-            for song in remaining:
-                queue.append((song, pool.submit(work, song)))
-                if len(queue) > AHEAD:
-                    first, future = queue.popleft()
-                    yield first, future.result
-            while queue:
-                first, future = queue.popleft()
-                yield first, future.result
-        finally:
-            for _, future in queue:
-                future.cancel()
+            yield
+        except AudioError as error:
+            self.features.skipped[song.id] = str(error)
+            self.advance(1, timed=False)
+
+
+def _ordered(found: dict[str, Result], songs: Sequence[Song]) -> dict[str, Result]:
+    return {song.id: found[song.id] for song in songs if song.id in found}
+
+
+def _located(song: Song, plan: Plan, settings: dict[str, object]) -> _Lacking:
+    """The key of a song, which its file is read for."""
+    assert song.audio_path is not None  # `Encoder.missing` has seen to it
+    heard = plan.along(song.curve.times_s if song.curve else None)
+    return _Lacking(song, store_key(song.audio_path, {**settings, "clips": heard}), Task(song.audio_path, heard))
+
+
+def _automatic(whole: bool) -> int:
+    """How many workers: one for each core that this process may use; to decode alone, no more than help."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores if whole else min(cores, MOST_DECODERS)
+
+
+class _Worth:
+    """Whether workers pay, judged by the songs so far.
+
+    Args:
+        n_songs: how many there are to prepare.
+    """
+
+    def __init__(self, n_songs: int) -> None:
+        self._n_left = n_songs
+        self._seconds: list[float] = []
+
+    def it(self, seconds: float) -> bool:
+        """Count a song that took so long to prepare; whether the rest is work enough."""
+        self._n_left -= 1
+        self._seconds = [*self._seconds[-20:], seconds]
+        return len(self._seconds) >= SAMPLE and self._n_left * statistics.median(self._seconds) > WORTH_S
+
+
+def in_flight(
+    jobs: Iterable[Job], submit: Callable[[Job], Future[Result]], most: int
+) -> Generator[tuple[Job, Future[Result]]]:
+    """Each job with its result as they are done, whichever is first; `most` of them are begun and not asked for again.
+
+    The one that the caller holds counts, so that memory is that of `most` results.
+    """
+    done: queue.SimpleQueue[tuple[Job, Future[Result]]] = queue.SimpleQueue()
+    n_begun = 0
+    for job in jobs:
+        submit(job).add_done_callback(lambda future, job=job: done.put((job, future)))  # type: ignore[misc]
+        n_begun += 1
+        if n_begun == most:
+            yield done.get()
+            n_begun -= 1
+    for _ in range(n_begun):
+        yield done.get()

@@ -1,0 +1,92 @@
+"""What is done for a song ahead of the encoder, in a thread or in a worker process: decode, resample, cut.
+
+An encoder that is plain numpy (`Encoder.runs_in_workers`) runs here too, so that it scales with cores. Nothing here
+brings torch. A spectrogram that torch computes stays with the encoder: a worker would load torch for two seconds and
+hundreds of megabytes to save a hundredth of the encoder's time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from affekt.audio.clips import ClipPlan
+from affekt.audio.decode import SampleStream, decode
+from affekt.audio.frames import Windows
+from affekt.encoders.base import Cut, Encoder
+from affekt.errors import AudioError
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file, and what of it is heard."""
+
+    path: Path
+    heard: ClipPlan | Windows
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to make of every file: the same for all songs of one encoder, and sent to a worker once.
+
+    Attributes:
+        sample_rate_hz: of the encoder.
+        encoder: computes activations at `cut` at once; None where that is done elsewhere.
+        cut: where its prefix ends.
+    """
+
+    sample_rate_hz: int
+    encoder: Encoder | None
+    cut: Cut
+
+    def __call__(self, task: Task) -> np.ndarray:
+        """`sound`, or the activations where there is an encoder.
+
+        Raises:
+            AudioError: the file cannot be used.
+        """
+        found = sound(task, self.sample_rate_hz)
+        return found if self.encoder is None else activations(self.encoder, self.cut, task, found)
+
+
+def sound(task: Task, sample_rate_hz: int) -> np.ndarray:
+    """What has to be kept of a file until the encoder has heard it.
+
+    Returns:
+        Clips, shape (n_clips, n_samples); where the file's header is right, the whole song is never held for them. For
+        windows over time, which overlap and would fill many times the memory, the samples, shape (n_samples,).
+
+    Raises:
+        AudioError: as `decode` and `ClipPlan.cut`.
+    """
+    if isinstance(task.heard, ClipPlan):
+        with SampleStream(task.path, sample_rate_hz) as stream:
+            clips = task.heard.cut_stream(stream, stream.n_samples, sample_rate_hz)
+        if clips is not None:
+            return clips
+    samples = decode(task.path, sample_rate_hz)
+    if isinstance(task.heard, Windows):
+        return samples
+    try:
+        return task.heard.cut(samples, sample_rate_hz)
+    except AudioError as error:
+        raise AudioError(f"{task.path}: {error}") from None
+
+
+def activations(encoder: Encoder, cut: Cut, task: Task, found: np.ndarray) -> np.ndarray:
+    """Run the prefix on what `sound` gave, shape (n_clips or n_frames, ...); windows are cut some at a time.
+
+    Raises:
+        AudioError: as `Windows.cut`, with the file's name.
+    """
+    if isinstance(task.heard, ClipPlan):
+        return encoder.activations(found, cut)
+    assert encoder.spec.sample_rate_hz is not None  # it takes audio
+    try:
+        pieces: Iterable[np.ndarray] = task.heard.batches(found, encoder.spec.sample_rate_hz)
+    except AudioError as error:
+        raise AudioError(f"{task.path}: {error}") from None
+    return np.concatenate([encoder.activations(windows, cut) for windows in pieces])

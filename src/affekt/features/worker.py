@@ -1,0 +1,90 @@
+"""A worker process: takes a recipe, then one file after the other, and answers with arrays.
+
+Started by `affekt.features.crew` with pipes as standard input and output. Tasks come as pickles from the process that
+started this one, and from nobody else; answers are a pickled header and the array's bytes behind it. It ends when its
+input does, which is also what it sees of a parent that was killed, even in the middle of a song.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import queue
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+
+from affekt.errors import AudioError
+from affekt.features.prepare import Recipe, Task
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an answer is.
+
+    Attributes:
+        kind: "value"; "unusable" for a file that cannot be used; "fault" for anything else that went wrong.
+        text: the reason, in words; empty for a value.
+        seconds: how long it took.
+        shape, dtype: of the array whose bytes follow.
+    """
+
+    kind: Literal["value", "unusable", "fault"]
+    text: str = ""
+    seconds: float = 0.0
+    shape: tuple[int, ...] = (0,)
+    dtype: str = "<f4"
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    answers = _own_output()
+    incoming: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(sys.stdin.buffer, incoming), daemon=True).start()
+    recipe = incoming.get()
+    _send(answers, Header("value"))  # ready
+    while True:
+        header, value = _answer(recipe, incoming.get())
+        _send(answers, header, value)
+
+
+def _own_output() -> BinaryIO:
+    """The pipe for answers. What any library prints goes nowhere instead of among them."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return answers
+
+
+def _receive(tasks: BinaryIO, incoming: queue.SimpleQueue[Any]) -> None:
+    """Pass on what comes; the end of the input ends the process, whatever it is doing."""
+    with contextlib.suppress(Exception):  # EOFError, or a recipe whose classes cannot be found here
+        while True:
+            incoming.put(pickle.load(tasks))
+    os._exit(0)
+
+
+def _answer(recipe: Recipe, task: Task) -> tuple[Header, np.ndarray | None]:
+    start = time.perf_counter()
+    try:
+        value = np.ascontiguousarray(recipe(task))
+        return Header("value", "", time.perf_counter() - start, value.shape, value.dtype.str), value
+    except AudioError as error:
+        return Header("unusable", str(error)), None
+    except Exception:
+        return Header("fault", traceback.format_exc()), None
+
+
+def _send(answers: BinaryIO, header: Header, value: np.ndarray | None = None) -> None:
+    try:
+        answers.write(pickle.dumps(header))
+        if value is not None and value.size:
+            answers.write(value.data.cast("B"))
+        answers.flush()
+    except OSError:  # nobody listens any more
+        os._exit(0)
