@@ -41,8 +41,10 @@ SAVE_EVERY_S = 1.0
 ONE_THREAD_FLOP = 2e8
 
 History = list[dict[str, float]]
-#: Loss of a batch, and its squared error alone.
-Losses = tuple[Tensor, Tensor]
+#: Loss of a batch, its squared error alone, and how many clips it has.
+Losses = tuple[Tensor, Tensor, int]
+#: Activations (batch, ...) and labels (batch, n_targets).
+Batch = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Recipe:
 
 
 class Clips:
-    """Clips of some songs, a batch at a time.
+    """Clips of some songs, fetched from their table a batch at a time.
 
     Attributes:
         song: the number of each clip's song, shape (n_clips,).
@@ -82,7 +84,7 @@ class Clips:
         self._table = table
         self._rows, self.song = table.rows(songs)
         labels = np.empty((len(self._rows), 0)) if labels is None else labels
-        self._labels = torch.from_numpy(labels.astype(np.float32)).to(device)  # (n_clips, n_targets)
+        self.labels = torch.from_numpy(labels.astype(np.float32)).to(device)  # (n_clips, n_targets)
 
     @classmethod
     def of(cls, task: Task, songs: Sequence[str], labels: Standardiser, device: str | torch.device = "cpu") -> Clips:
@@ -92,13 +94,40 @@ class Clips:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def batch(self, clips: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Activations (batch, ...) in single precision and labels (batch, n_targets) of the clips of these numbers."""
-        return self.activations(clips), self._labels[torch.from_numpy(clips)]
+    def activations(self, clips: np.ndarray) -> Tensor:
+        """Activations of the clips of these numbers, (batch, ...), in single precision."""
+        return torch.from_numpy(self._table.gather(self._rows[clips])).to(self.labels.device).float()
+
+    def batches(self, order: np.ndarray, size: int) -> Iterator[Batch]:
+        """Activations (batch, ...) and labels (batch, n_targets) of the clips of these numbers, `size` at a time."""
+        for start in range(0, len(order), size):
+            some = order[start : start + size]
+            yield self.activations(some), self.labels[torch.from_numpy(some)]
+
+
+class HeldClips(Clips):
+    """Clips whose activations lie in memory as the model takes them: an epoch is put in order once, batches are views.
+
+    Args:
+        clips: whose activations they are.
+        activations: of all clips, (n_clips, ...).
+    """
+
+    def __init__(self, clips: Clips, activations: Tensor) -> None:
+        self.song, self.labels = clips.song, clips.labels
+        self._activations = activations
+
+    def __len__(self) -> int:
+        return len(self._activations)
 
     def activations(self, clips: np.ndarray) -> Tensor:
-        """Activations (batch, ...) in single precision."""
-        return torch.from_numpy(self._table.gather(self._rows[clips])).to(self._labels.device).float()
+        """(batch, ...)."""
+        return self._activations[torch.from_numpy(clips)]
+
+    def batches(self, order: np.ndarray, size: int) -> Iterator[Batch]:
+        """As of `Clips`."""
+        labels = self.labels[torch.from_numpy(order)]
+        return zip(self.activations(order).split(size), labels.split(size), strict=True)
 
 
 class Training:
@@ -125,9 +154,10 @@ class Training:
         self._model = model
         # Wrapped for several processes only: the wrapper costs as much as a third of a small head's step.
         self._shared = fabric.setup_module(model) if fabric.world_size > 1 else model
-        self._optimizer = fabric.setup_optimizers(build_optimizer(model, recipe))
+        self._trained = [p for p in model.parameters() if p.requires_grad]
+        self._optimizer = build_optimizer(model, recipe)
         n_steps = -(-len(self._order(0)) // recipe.batch_size)
-        self._schedule = build_schedule(self._optimizer.optimizer, recipe, n_steps)
+        self._schedule = build_schedule(self._optimizer, recipe, n_steps)
         self._unsaved: dict[str, Any] | None = None
         self._saved_at = time.monotonic()
         if path.is_file():
@@ -156,41 +186,40 @@ class Training:
         """Train on all clips once, then validate."""
         torch.manual_seed(int(np.random.SeedSequence([self._seed, epoch]).generate_state(1)[0]))
         self._model.train()
-        batches = self._batches(self._order(epoch))
-        trained = self._means("train", [self._step(*self._train.batch(rows)) for rows in batches], batches)
+        trained = self._means("train", [self._step(*batch) for batch in self._batches(self._train, self._order(epoch))])
         self._model.eval()
-        batches = self._batches(np.arange(len(self._validation)))
+        everything = self._batches(self._validation, np.arange(len(self._validation)))
         with torch.no_grad():
-            losses = [self._losses(self._model, *self._validation.batch(rows)) for rows in batches]
-        rate = float(self._optimizer.param_groups[0]["lr"])
-        return {"epoch": epoch + 1, **trained, **self._means("validation", losses, batches), "lr": rate}
+            validated = self._means("validation", [self._losses(self._model, *batch) for batch in everything])
+        return {"epoch": epoch + 1, **trained, **validated, "lr": float(self._optimizer.param_groups[0]["lr"])}
 
     def _step(self, activations: Tensor, target: Tensor) -> Losses:
-        loss, mse = self._losses(self._shared, activations, target)
-        self._optimizer.zero_grad()
+        # Optimiser and precision are called without Fabric's wrappers, which cost as much as what they wrap here.
+        precision = self._fabric.strategy.precision
+        loss, mse, n_clips = self._losses(self._shared, activations, target)
+        for weights in self._trained:
+            weights.grad = None
         self._fabric.backward(loss)
         if self._recipe.grad_clip:
-            # Infinite ones are no error here: the losses of the epoch tell, and scaled ones recover.
-            self._fabric.clip_gradients(
-                self._model, self._optimizer, max_norm=self._recipe.grad_clip, error_if_nonfinite=False
-            )
-        self._optimizer.step()
+            precision.unscale_gradients(self._optimizer)
+            nn.utils.clip_grad_norm_(self._trained, self._recipe.grad_clip)
+        precision.optimizer_step(self._optimizer)
         if self._schedule:
             self._schedule.step()
-        return loss.detach(), mse
+        return loss.detach(), mse, n_clips
 
     def _losses(self, model: nn.Module, activations: Tensor, target: Tensor) -> Losses:
-        """Loss of a batch of clips and its squared error alone."""
+        """What a batch costs."""
         with self._fabric.autocast():
             prediction = model(activations)
         prediction = prediction.float()
         loss = founding_loss(prediction, target, **self._recipe.loss)
-        return loss, nn.functional.mse_loss(prediction.detach(), target)
+        return loss, nn.functional.mse_loss(prediction.detach(), target), len(target)
 
-    def _means(self, side: str, losses: list[Losses], batches: list[np.ndarray]) -> dict[str, float]:
+    def _means(self, side: str, batches: list[Losses]) -> dict[str, float]:
         """Over all clips, those of other processes included."""
-        found = torch.tensor([[float(loss), float(mse), 1.0] for loss, mse in losses], dtype=torch.float64)
-        sums = found.T @ torch.tensor([len(rows) for rows in batches], dtype=torch.float64)  # (3,)
+        weighted = [(float(loss) * n, float(mse) * n, n) for loss, mse, n in batches]
+        sums = torch.tensor(weighted, dtype=torch.float64).sum(dim=0)  # (3,)
         if self._fabric.world_size > 1:
             sums = cast(Tensor, self._fabric.all_reduce(sums, reduce_op="sum")).cpu()
         loss, mse, n_clips = sums.tolist()
@@ -202,10 +231,9 @@ class Training:
         n = self._fabric.world_size
         return np.resize(order, -(-len(order) // n) * n)
 
-    def _batches(self, order: np.ndarray) -> list[np.ndarray]:
+    def _batches(self, clips: Clips, order: np.ndarray) -> Iterator[Batch]:
         """Those of this process."""
-        mine, size = order[self._fabric.global_rank :: self._fabric.world_size], self._recipe.batch_size
-        return [mine[start : start + size] for start in range(0, len(mine), size)]
+        return clips.batches(order[self._fabric.global_rank :: self._fabric.world_size], self._recipe.batch_size)
 
     def _note(self, figures: dict[str, float]) -> None:
         """Take up a finished epoch: into the history, as the best one if it is, to disk if that is due.

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from affekt.encoders.base import Cut, Encoder
 from affekt.encoders.layers import layer_weights
 from affekt.files import atomic, storage_errors
-from affekt.training.epochs import Clips, History, Recipe, Training, start_fabric, threads_for
+from affekt.training.epochs import Clips, HeldClips, History, Recipe, Training, start_fabric, threads_for
 from affekt.training.heads import Standardise, build_head
 from affekt.training.table import Fitted, Standardiser, Task
 
@@ -65,20 +65,23 @@ def fit_suffix(
         train = Clips.of(task, task.fold.train, labels, fabric.device)
         validation = Clips.of(task, task.fold.validation, labels, fabric.device)
         flop_per_clip = _learn_scale(model, train)
+        trained: nn.Module = model
+        if isinstance(model.suffix, nn.Identity):  # nothing but the head will change
+            trained, train, validation = model.head, _standardised(model, train), _standardised(model, validation)
         with threads_for(flop_per_clip * recipe.batch_size):
-            training = Training(fabric, model, train, validation, recipe, task.seed, folder / STATE)
+            training = Training(fabric, trained, train, validation, recipe, task.seed, folder / STATE)
             training.run(on_epoch)
         training.take_best()
-        trained = time.perf_counter()
+        ready = time.perf_counter()
         predictions = _predict(model, task, labels)
-        predict_s = time.perf_counter() - trained
+        predict_s = time.perf_counter() - ready
         shares = layer_weights(model)
         _keep(model, folder)
     return Fitted(
         predictions,
         [{**epoch, "best": number == training.best_epoch} for number, epoch in enumerate(training.history)],
         n_trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        training_s=trained - start,
+        training_s=ready - start,
         predict_s=predict_s,
         chosen={"epoch": training.best_epoch + 1, **({"layer_weights": shares} if shares else {})},
     )
@@ -121,6 +124,12 @@ def _embed(model: Regressor, clips: Clips) -> Tensor:
         found = [model.suffix(activations) for activations in _batches(clips)]
     model.train()
     return torch.cat(found).clone()
+
+
+def _standardised(model: Regressor, clips: Clips) -> HeldClips:
+    """What the head of a frozen encoder takes, in memory."""
+    with torch.no_grad():
+        return HeldClips(clips, torch.cat([model.standardise(activations) for activations in _batches(clips)]))
 
 
 def _predict(model: Regressor, task: Task, labels: Standardiser) -> dict[str, np.ndarray]:
