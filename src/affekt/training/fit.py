@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -64,17 +65,19 @@ def fit_suffix(
         model = Regressor(encoder.suffix(cut), encoder.spec.embedding_dim, labels.mean.size, recipe).to(fabric.device)
         train = Clips.of(task, task.fold.train, labels, fabric.device)
         validation = Clips.of(task, task.fold.validation, labels, fabric.device)
-        flop_per_clip = _learn_scale(model, train)
-        trained: nn.Module = model
-        if isinstance(model.suffix, nn.Identity):  # nothing but the head will change
-            trained, train, validation = model.head, _standardised(model, train), _standardised(model, validation)
+        with FlopCounterMode(display=False) as counter:
+            embeddings = _embed(model, train)
+        flop_per_clip = counter.get_total_flops() / len(embeddings) + 2 * sum(
+            p.numel() for p in model.head.parameters()
+        )
         with threads_for(flop_per_clip * recipe.batch_size):
-            training = Training(fabric, trained, train, validation, recipe, task.seed, folder / STATE)
+            model.standardise.learn(embeddings)
+            training = _training(fabric, model, train, validation, recipe, task.seed, folder / STATE)
             training.run(on_epoch)
-        training.take_best()
-        ready = time.perf_counter()
-        predictions = _predict(model, task, labels)
-        predict_s = time.perf_counter() - ready
+            training.take_best()
+            ready = time.perf_counter()
+            predictions = _predict(model, task, labels)
+            predict_s = time.perf_counter() - ready
         shares = layer_weights(model)
         _keep(model, folder)
     return Fitted(
@@ -102,16 +105,20 @@ class Regressor(nn.Module):
         return self.head(self.standardise(self.suffix(activations)))
 
 
-def _learn_scale(model: Regressor, clips: Clips) -> float:
-    """Teach the model the scale of the embeddings that training begins with.
+def _training(
+    fabric: Fabric, model: Regressor, train: Clips, validation: Clips, recipe: Recipe, seed: int, path: Path
+) -> Training:
+    """Of the whole model; or, where nothing but the head can change, of the head on what it takes, kept in memory."""
+    if not isinstance(model.suffix, nn.Identity):
+        return Training(fabric, model, train, validation, recipe, seed, path)
+    train, validation = _standardised(model, train), _standardised(model, validation)
+    return Training(fabric, model.head, train, validation, recipe, seed, path)
 
-    Returns:
-        Floating-point operations of a forward pass, for each clip; those of its products, which are nearly all.
-    """
-    with FlopCounterMode(display=False) as counter:
-        model.standardise.learn(_embed(model, clips))
-    # Each weight of a head is used once.
-    return counter.get_total_flops() / len(clips) + 2 * sum(p.numel() for p in model.head.parameters())
+
+def _standardised(model: Regressor, clips: Clips) -> HeldClips:
+    """What the head of a frozen encoder takes."""
+    with torch.no_grad():
+        return HeldClips(clips, torch.cat([model.standardise(activations) for activations in _batches(clips)]))
 
 
 def _embed(model: Regressor, clips: Clips) -> Tensor:
@@ -124,12 +131,6 @@ def _embed(model: Regressor, clips: Clips) -> Tensor:
         found = [model.suffix(activations) for activations in _batches(clips)]
     model.train()
     return torch.cat(found).clone()
-
-
-def _standardised(model: Regressor, clips: Clips) -> HeldClips:
-    """What the head of a frozen encoder takes, in memory."""
-    with torch.no_grad():
-        return HeldClips(clips, torch.cat([model.standardise(activations) for activations in _batches(clips)]))
 
 
 def _predict(model: Regressor, task: Task, labels: Standardiser) -> dict[str, np.ndarray]:
