@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from affekt.data.splits import Fold
 from affekt.encoders.baselines import PrecomputedEncoder
@@ -61,7 +61,7 @@ def _rows(folder: Path, head: str, rounds: int) -> list[Row]:
     x, y = _songs()
     ours = _fit(x, y, head, folder / "fit", rounds + 1)
     tensors = torch.from_numpy(x).float(), torch.from_numpy(y).float()
-    whole = TensorDataset(*tensors)
+    whole = Songs(*tensors)
     pickled = PickledSongs(folder / "pickles", *tensors)
     loops = {
         "plain loop": PlainLoop(head, whole),
@@ -84,6 +84,19 @@ def _songs() -> tuple[np.ndarray, np.ndarray]:
     x = rng.standard_normal((N_TRAIN + N_VALIDATION, DIM))
     y = 5 + 0.05 * x @ rng.standard_normal((DIM, 2)) + rng.standard_normal((len(x), 2))
     return x.astype(np.float16), y
+
+
+class Songs(Dataset[tuple[Tensor, Tensor]]):
+    """Rows of two tensors."""
+
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        self._x, self._y = x, y
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self._x[index], self._y[index]
 
 
 class PickledSongs(Dataset[tuple[Tensor, Tensor]]):
@@ -110,9 +123,9 @@ class PlainLoop:
     def __init__(self, head: str, songs: Dataset[tuple[Tensor, Tensor]], n_threads: int | None = None) -> None:
         self._model = build_head(head, DIM, 2)
         self._optimizer = torch.optim.AdamW(self._model.parameters(), lr=1e-4, weight_decay=1e-4)
-        self._train = DataLoader(torch.utils.data.Subset(songs, range(N_TRAIN)), BATCH, shuffle=True)
+        self._train = DataLoader(Subset(songs, range(N_TRAIN)), BATCH, shuffle=True)
         rest = range(N_TRAIN, N_TRAIN + N_VALIDATION)
-        self._validation = DataLoader(torch.utils.data.Subset(songs, rest), BATCH)
+        self._validation = DataLoader(Subset(songs, rest), BATCH)
         self._n_threads = n_threads
 
     def __call__(self) -> None:

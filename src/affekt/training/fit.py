@@ -30,7 +30,6 @@ BATCH = 64
 #: What a fit leaves, and what one that was stopped goes on from.
 BEST, STATE = "best.safetensors", "last.ckpt"
 
-logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
 
 
