@@ -8,6 +8,7 @@ kept. Units: losses are of standardised labels, per clip.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,6 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from affekt.encoders.base import Cut, Encoder
 from affekt.encoders.layers import layer_weights
@@ -64,12 +64,8 @@ def fit_suffix(
         model = Regressor(encoder.suffix(cut), encoder.spec.embedding_dim, labels.mean.size, recipe).to(fabric.device)
         train = Clips.of(task, task.fold.train, labels, fabric.device)
         validation = Clips.of(task, task.fold.validation, labels, fabric.device)
-        with FlopCounterMode(display=False) as counter:
-            embeddings = _embed(model, train)
-        flop_per_clip = counter.get_total_flops() / len(embeddings) + 2 * sum(
-            p.numel() for p in model.head.parameters()
-        )
-        with threads_for(flop_per_clip * recipe.batch_size):
+        embeddings = _embed(model, train)
+        with threads_for(_flop_per_clip(model) * recipe.batch_size):
             model.standardise.learn(embeddings)
             training = _training(fabric, model, train, validation, recipe, task.seed, folder / STATE)
             training.run(on_epoch)
@@ -102,6 +98,13 @@ class Regressor(nn.Module):
     def forward(self, activations: Tensor) -> Tensor:
         """Standardised predictions, (batch, n_targets)."""
         return self.head(self.standardise(self.suffix(activations)))
+
+
+def _flop_per_clip(model: Regressor) -> float:
+    """Operations of a forward pass, where each weight is used once a clip; no end of them behind trained layers."""
+    if any(weights.ndim > 1 for weights in model.suffix.parameters()):  # not so the weights of a sum over layers
+        return math.inf
+    return 2.0 * sum(weights.numel() for weights in model.head.parameters())
 
 
 def _training(
