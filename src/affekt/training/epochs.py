@@ -152,7 +152,7 @@ class Training:
         self._fabric, self._recipe, self._seed, self._path = fabric, recipe, seed, path
         self._train, self._validation = train, validation
         self._model = model
-        # Wrapped for several processes only: the wrapper costs as much as a third of a small head's step.
+        # Wrapped for several processes only: the wrapper is felt in a small head's step.
         self._shared = fabric.setup_module(model) if fabric.world_size > 1 else model
         self._trained = [p for p in model.parameters() if p.requires_grad]
         self._optimizer = build_optimizer(model, recipe)
@@ -194,7 +194,7 @@ class Training:
         return {"epoch": epoch + 1, **trained, **validated, "lr": float(self._optimizer.param_groups[0]["lr"])}
 
     def _step(self, activations: Tensor, target: Tensor) -> Losses:
-        # Optimiser and precision are called without Fabric's wrappers, which cost as much as what they wrap here.
+        # Optimiser and precision are called without Fabric's wrappers, which are felt in a small head's step.
         precision = self._fabric.strategy.precision
         loss, mse, n_clips = self._losses(self._shared, activations, target)
         for weights in self._trained:
