@@ -36,8 +36,8 @@ NO_DECAY = ("A_log", "D")
 HALF_CYCLE_EPOCHS = 2
 #: Of quick epochs not each is written to disk: a fit that is killed repeats at most about so many seconds.
 SAVE_EVERY_S = 1.0
-#: A step whose forward pass has fewer operations runs on one thread: sharing it out costs more than it saves, and far more
-#: as soon as another process takes a core.
+#: A step whose forward pass has fewer operations runs on one thread: sharing it out costs more than it saves, and far
+#: more as soon as another process takes a core.
 ONE_THREAD_FLOP = 2e8
 
 History = list[dict[str, float]]
