@@ -15,6 +15,7 @@ import argparse
 import json
 import platform
 import statistics
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -97,6 +98,46 @@ def gemm_job() -> Job:
 def gemm_rate(rounds: int) -> float:
     """Floating-point operations per second that this process reaches in the matrix product."""
     return GEMM_FLOP / median_times({"gemm": gemm_job()}, rounds)["gemm"]
+
+
+class EpochByEpoch:
+    """A fit in a thread of its own that goes on by one epoch for each call, so that others can take turns with it.
+
+    Args:
+        fit: trains, and calls what it is given after each epoch.
+    """
+
+    def __init__(self, fit: Callable[[Callable[[object], None]], object]) -> None:
+        self._fit = fit
+        self._go, self._done = threading.Semaphore(0), threading.Semaphore(0)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __call__(self) -> None:
+        """Train one epoch; the first call sets up as well."""
+        if self._thread.ident is None:
+            self._thread.start()
+        else:
+            self._go.release()
+        self._done.acquire()
+        if self._failure:
+            raise self._failure
+
+    def finish(self) -> None:
+        """Let the fit predict its test songs and end."""
+        self._go.release()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._fit(self._between)
+        except BaseException as failure:
+            self._failure = failure
+            self._done.release()
+
+    def _between(self, history: object) -> None:
+        self._done.release()
+        self._go.acquire()
 
 
 def table(rows: Sequence[Row], candidate: str, baseline: str) -> str:

@@ -12,7 +12,7 @@ six clips of 5 s. Weights are random, which costs the same. Run from anywhere:
 from __future__ import annotations
 
 import tempfile
-import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +28,10 @@ from affekt.encoders import Cut, build_encoder
 from affekt.encoders.staged import StagedEncoder
 from affekt.features.extract import extract
 from affekt.features.store import Store
-from affekt.training.fit import Recipe, fit_suffix
+from affekt.training.epochs import Recipe
+from affekt.training.fit import fit_suffix
 from affekt.training.table import ClipTable, Task
-from common import Row, compare, gemm_rate, machine, parse_options, table, write_json
+from common import EpochByEpoch, Row, compare, gemm_rate, machine, parse_options, table, write_json
 
 RATE_HZ = 44_100
 DURATION_S = 45
@@ -69,7 +70,7 @@ def _row(folder: Path, name: str, freeze: str, n_train: int, once: bool, rounds:
     labels = {song.id: np.array(song.targets) for song in songs}
     stored = ClipTable(extract(encoder, cut, songs, PLAN, Store(folder / "store")).arrays)
     tasks = [Task(table, labels, fold, seed=0) for table in (stored, UncachedTable(encoder, cut, songs, once))]
-    fits = [Epochs(task, encoder, cut, folder / f"fit{i}", rounds + 1) for i, task in enumerate(tasks)]
+    fits = [_fit(task, encoder, cut, folder / f"fit{i}", rounds + 1) for i, task in enumerate(tasks)]
     title = f"{name}, {freeze}: {n_train} songs x {PLAN.count} clips" + ", decoded once" * once
     row = compare(title, fits[0], fits[1], rounds, flop=_count_flop(encoder, cut, tasks[0]))
     for fit in fits:
@@ -129,43 +130,18 @@ class UncachedTable(ClipTable):
         return clips
 
 
-class Epochs:
-    """A fit in a thread of its own that goes on by one epoch for each call, so that two fits can take turns."""
+def _fit(task: Task, encoder: StagedEncoder, cut: Cut, folder: Path, n_epochs: int) -> EpochByEpoch:
+    """A fit that waits between its epochs."""
 
-    def __init__(self, task: Task, encoder: StagedEncoder, cut: Cut, folder: Path, n_epochs: int) -> None:
-        self._fit = (task, encoder, cut, _recipe(n_epochs), folder, self._between)
-        self._table = task.table
-        self._go, self._done = threading.Semaphore(0), threading.Semaphore(0)
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
+    def fit(wait: Callable[[object], None]) -> None:
+        def between(history: object) -> None:
+            if isinstance(task.table, UncachedTable):
+                task.table.forget()
+            wait(history)
 
-    def __call__(self) -> None:
-        """Train one epoch; the first call sets up as well."""
-        if self._thread.ident is None:
-            self._thread.start()
-        else:
-            self._go.release()
-        self._done.acquire()
-        if self._failure:
-            raise self._failure
+        fit_suffix(task, encoder, cut, _recipe(n_epochs), folder, between)
 
-    def finish(self) -> None:
-        """Let the fit predict its test songs and end."""
-        self._go.release()
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            fit_suffix(*self._fit)
-        except BaseException as failure:
-            self._failure = failure
-            self._done.release()
-
-    def _between(self, history: list[dict[str, float]]) -> None:
-        if isinstance(self._table, UncachedTable):
-            self._table.forget()
-        self._done.release()
-        self._go.acquire()
+    return EpochByEpoch(fit)
 
 
 def _recipe(n_epochs: int) -> Recipe:

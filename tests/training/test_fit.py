@@ -31,8 +31,10 @@ from affekt.errors import ConfigError, DivergedError, StorageError
 from affekt.features import extract as extract_module
 from affekt.features.extract import extract
 from affekt.features.store import Store
+from affekt.training import epochs as epochs_module
 from affekt.training import fit as module
-from affekt.training.fit import EpochShuffle, Recipe, Regressor, fit_suffix
+from affekt.training.epochs import Clips, Recipe, Training, build_optimizer, build_schedule
+from affekt.training.fit import Regressor, fit_suffix
 from affekt.training.table import ClipTable, Fitted, Standardiser, Task
 
 OnEpoch = Callable[[list[dict[str, float]]], None]
@@ -172,7 +174,7 @@ def test_an_epoch_never_decodes_audio_nor_runs_a_frozen_layer(
 def test_only_what_stands_behind_the_cut_is_trained(name: str, freeze: str) -> None:
     encoder: Any = build_encoder(name)
     cut = encoder.cut(freeze)
-    model = Regressor(encoder.suffix(cut), encoder.spec.embedding_dim, 2, RECIPE, 0)
+    model = Regressor(encoder.suffix(cut), encoder.spec.embedding_dim, 2, RECIPE)
     behind = [p for stage in encoder.stages()[cut.index :] for p in stage.parameters()]
     head = sum(p.numel() for p in model.head.parameters())
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == sum(p.numel() for p in behind) + head
@@ -218,7 +220,7 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(case: Case, tmp_path:
 def test_only_the_best_weights_remain_and_predictions_follow_from_them(case: Case, tmp_path: Path) -> None:
     fitted = case.fit(tmp_path / "fit")
     assert [path.name for path in (tmp_path / "fit").iterdir()] == ["best.safetensors"]
-    model = Regressor(case.encoder.suffix(case.cut), case.encoder.spec.embedding_dim, 2, RECIPE, 0).eval()
+    model = Regressor(case.encoder.suffix(case.cut), case.encoder.spec.embedding_dim, 2, RECIPE).eval()
     model.load_state_dict(load_file(tmp_path / "fit" / "best.safetensors"))
     labels = Standardiser.fit(case.task.y(case.task.fold.train))
     n_clips = []
@@ -258,22 +260,22 @@ def test_each_epoch_has_its_own_order_and_each_step_its_own_dropout(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orders: dict[int, list[bytes]] = {}
-    seeds: list[int] = []
-    step = Regressor.training_step
+    states: list[bytes] = []
+    step = Training._step
 
-    def watch(self: Regressor, batch: Any, index: int) -> Any:
-        orders.setdefault(self.current_epoch, []).extend(clip.numpy().tobytes() for clip in batch[0])
-        seeds.append(torch.initial_seed())
-        return step(self, batch, index)
+    def watch(self: Training, activations: torch.Tensor, target: torch.Tensor) -> Any:
+        orders.setdefault(len(self.history), []).extend(clip.numpy().tobytes() for clip in activations)
+        states.append(torch.get_rng_state().numpy().tobytes())
+        return step(self, activations, target)
 
-    monkeypatch.setattr(Regressor, "training_step", watch)
+    monkeypatch.setattr(Training, "_step", watch)
     case.fit(tmp_path)
     assert len(orders) == 4
     assert len({tuple(order) for order in orders.values()}) == 4
     rows, _ = case.task.table.rows(case.task.fold.train)
     every_clip = sorted(clip.astype(np.float32).tobytes() for clip in case.task.table.gather(rows))
     assert all(sorted(order) == every_clip for order in orders.values())
-    assert len(seeds) == len(set(seeds)) > 4
+    assert len(states) == len(set(states)) > 4
 
 
 def test_nothing_is_written_outside_the_folder(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,17 +333,17 @@ def test_stopped_twice(case: Case, fitted: Fitted, tmp_path: Path) -> None:
 
 
 def test_stopped_within_an_epoch(case: Case, fitted: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    step = Regressor.training_step
+    step, calls = Training._step, Counter[int]()
 
-    def stop(self: Regressor, batch: Any, index: int) -> Any:
-        if (self.current_epoch, index) == (2, 1):
+    def stop(self: Training, activations: torch.Tensor, target: torch.Tensor) -> Any:
+        calls[len(self.history)] += 1
+        if calls[2] == 2:
             raise KeyboardInterrupt
-        return step(self, batch, index)
+        return step(self, activations, target)
 
-    monkeypatch.setattr(Regressor, "training_step", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Training, "_step", stop)
         case.fit(tmp_path)
-    monkeypatch.setattr(Regressor, "training_step", step)
     told: list[list[dict[str, float]]] = []
     assert same(case.fit(tmp_path, on_epoch=told.append), fitted)
     assert [len(history) for history in told] == [3, 4]
@@ -359,7 +361,10 @@ def test_stopped_when_all_was_done_but_the_last_file(
     assert same(case.fit(tmp_path), fitted)
 
 
-def test_a_full_disk_is_one_clear_error_and_leaves_the_last_epoch(case: Case, fitted: Fitted, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_clear_error_and_leaves_the_last_epoch(
+    case: Case, fitted: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(epochs_module, "SAVE_EVERY_S", 0.0)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(history: list[dict[str, float]]) -> None:
@@ -371,7 +376,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_the_last_epoch(case: Case, fi
             case.fit(tmp_path, on_epoch=fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt"]
     told: list[list[dict[str, float]]] = []
     assert same(case.fit(tmp_path, on_epoch=told.append), fitted)
     assert [len(history) for history in told] == [3, 4]
@@ -393,7 +398,7 @@ def test_a_disk_that_is_full_when_the_best_weights_are_written(
     monkeypatch.setattr(module, "_keep", full)
     with pytest.raises(StorageError, match="Free some space"):
         case.fit(tmp_path, replace(RECIPE, epochs=1))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt"]
 
 
 def test_a_folder_that_cannot_be_written(case: Case, tmp_path: Path) -> None:
@@ -474,13 +479,13 @@ def test_heads_alone_learn_what_is_there_and_nothing_else(head: str, tmp_path: P
 
 def test_the_schedule_is_triangular2(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rates: list[float] = []
-    step = Regressor.training_step
+    step = Training._step
 
-    def watch(self: Regressor, batch: Any, index: int) -> Any:
-        rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
-        return step(self, batch, index)
+    def watch(self: Training, activations: torch.Tensor, target: torch.Tensor) -> Any:
+        rates.append(self._optimizer.param_groups[0]["lr"])
+        return step(self, activations, target)
 
-    monkeypatch.setattr(Regressor, "training_step", watch)
+    monkeypatch.setattr(Training, "_step", watch)
     case.fit(tmp_path, replace(RECIPE, epochs=8))
     n = len(rates) // 8  # steps per epoch; up for two epochs, down for two, then half as high
     assert rates[0] == pytest.approx(RECIPE.lr)
@@ -491,17 +496,17 @@ def test_the_schedule_is_triangular2(case: Case, tmp_path: Path, monkeypatch: py
 
 
 def test_a_constant_rate(case: Case) -> None:
-    model = Regressor(case.encoder.suffix(case.cut), 96, 2, replace(RECIPE, schedule="constant"), 0)
-    optimizer = model.configure_optimizers()
+    recipe = replace(RECIPE, schedule="constant")
+    optimizer = build_optimizer(Regressor(case.encoder.suffix(case.cut), 96, 2, recipe), recipe)
     assert {group["lr"] for group in optimizer.param_groups} == {RECIPE.lr}
+    assert build_schedule(optimizer, recipe, 10) is None
 
 
 def test_the_state_space_takes_no_weight_decay() -> None:
     encoder: Any = build_encoder("mambavision-nano")
-    model = Regressor(encoder.suffix(encoder.cut("none")), 128, 2, replace(RECIPE, schedule="constant"), 0)
-    decay = {
-        id(p): group["weight_decay"] for group in model.configure_optimizers().param_groups for p in group["params"]
-    }
+    model = Regressor(encoder.suffix(encoder.cut("none")), 128, 2, RECIPE)
+    groups = build_optimizer(model, RECIPE).param_groups
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     assert len(decay) == len(trained)
     free = {name for name, p in trained.items() if decay[id(p)] == 0}
@@ -569,28 +574,11 @@ def test_training_begins_with_embeddings_on_their_own_scale(name: str, freeze: s
     clips = np.random.default_rng(0).standard_normal((48, 16000)).astype(np.float32)
     activations = torch.from_numpy(encoder.activations(clips, cut))
     recipe = Recipe("linear", 1, 16, 1e-3, 1e-3, 0.0, "constant", 1.0, "32-true", "cpu", 1, {})
-    model = Regressor(encoder.suffix(cut), encoder.spec.embedding_dim, 2, recipe, seed=0)
-    clips = module.ClipSet(ClipTable({"song": activations.numpy()}), np.arange(48), np.zeros((48, 2)))
-    model.standardise.learn(module._embed(model, clips))
+    model = Regressor(encoder.suffix(cut), encoder.spec.embedding_dim, 2, recipe)
+    songs = Clips(ClipTable({"song": activations.numpy()}), ["song"])
+    model.standardise.learn(module._embed(model, songs))
     model.train()
     with torch.no_grad():
         first = model.standardise(model.suffix(activations[:16]))
     assert (first.abs() > 5).float().mean() < 0.02
     assert 0.3 < first.std() < 3
-
-
-def test_an_epoch_takes_some_clips_of_every_song() -> None:
-    song = np.repeat(np.arange(7), [1, 2, 3, 4, 5, 6, 6])
-    order = EpochShuffle(song, seed=3, per_song=2)
-    seen: list[list[int]] = []
-    for epoch in range(20):
-        order.set_epoch(epoch)
-        seen.append(list(order))
-        assert len(seen[-1]) == len(set(seen[-1])) == len(order) == 1 + 6 * 2
-        assert np.bincount(song[seen[-1]]).tolist() == [1, 2, 2, 2, 2, 2, 2]
-    assert set().union(*seen) == set(range(len(song))), "in time every clip is heard"
-    assert seen[0] != seen[1]
-    order.set_epoch(0)
-    assert list(order) == seen[0]
-    everything = EpochShuffle(song, seed=3)
-    assert sorted(everything) == list(range(len(song))) and len(everything) == len(song)

@@ -60,7 +60,7 @@ def cut(strata: np.ndarray, groups: np.ndarray, n_parts: int, rng: np.random.Gen
     Raises:
         ConfigError: fewer groups than parts.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
+    from affekt.data.grouped import QuickStratifiedGroupKFold  # loads scikit-learn
 
     n_groups = len(np.unique(groups))
     if n_groups < n_parts:
@@ -72,7 +72,7 @@ def cut(strata: np.ndarray, groups: np.ndarray, n_parts: int, rng: np.random.Gen
     usable = np.where(counts[strata] >= n_parts, strata, -1)  # rare quadrants share one stratum
     if (usable == -1).sum() < n_parts or len(np.unique(usable)) == 1:
         usable = np.where(usable == -1, strata[np.argmax(counts[strata])], usable)
-    folder = StratifiedGroupKFold(n_parts, shuffle=True, random_state=int(rng.integers(2**31)))
+    folder = QuickStratifiedGroupKFold(n_parts, shuffle=True, random_state=int(rng.integers(2**31)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # small strata are handled above
         parts = [test for _, test in folder.split(np.zeros(len(groups)), usable, groups)]
