@@ -107,6 +107,7 @@ def _plan(section: EncoderSection, experiment: Experiment) -> Plan:
 def _built(section: EncoderSection, seed: int) -> Encoder:
     encoder = build_encoder(section.name, section.weights, seed)
     encoder.hear(section.layer)
+    encoder.run_with(section.engine)
     return encoder
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from affekt.errors import MissingExtraError
 from affekt.paths import cache_home
 
 OK, MISSING, BROKEN = "ok", "missing", "broken"
@@ -93,6 +94,22 @@ def _models() -> tuple[str, str, str]:
     return OK, f"torch {torch.__version__}, {torch.get_num_threads()} threads", ""
 
 
+def _engines() -> tuple[str, str, str]:
+    """Run a nano encoder by OpenVINO; quantisation takes longer, so its package is only loaded."""
+    try:
+        from affekt.encoders import build_encoder, engines
+
+        engines.require(engines.OPENVINO_INT8)
+    except (ImportError, MissingExtraError):
+        return MISSING, "no openvino or no nncf: only engine: torch", "pip install 'affekt[openvino]'"
+    clips = np.random.default_rng(0).standard_normal((1, 16000)).astype(np.float32)
+    encoder = build_encoder("wav2vec2-nano")
+    encoder.run_with(engines.OPENVINO)
+    assert np.isfinite(encoder.activations(clips, encoder.cut("all"))).all()
+    packages = [engines.imported(name) for name in engines.PACKAGES[engines.OPENVINO_INT8]]
+    return OK, ", ".join(f"{package.__name__} {package.__version__}" for package in packages), ""
+
+
 def _accelerator() -> tuple[str, str, str]:
     try:
         import torch
@@ -125,5 +142,6 @@ CHECKS: list[tuple[str, Callable[[], tuple[str, str, str]]]] = [
     ("accelerator", _accelerator),
     ("hub models", _extra("transformers", "models", "wav2vec2 and hf: models")),
     ("handcrafted", _extra("librosa", "handcrafted", "the handcrafted encoder")),
+    ("engines", _engines),
     ("DEAM download", _extra("kagglehub", "kaggle", "the download of DEAM")),
 ]
