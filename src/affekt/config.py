@@ -261,7 +261,7 @@ class Experiment(Section):
     )
     engine: Engine = Field(
         "torch",
-        description="what runs frozen layers: torch, openvino (compiled) or openvino-int8 (8 bits), both on CPU",
+        description="what runs frozen layers: torch, or on the CPU openvino or openvino-int8 (8 bits)",
     )
     head: Head = Field("ridge", description="ridge (closed form), linear, mlp, or seed (the founding two heads)")
     clip_embeddings: float | None = Field(

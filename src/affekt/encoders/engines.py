@@ -2,8 +2,8 @@
 
 - "torch": as the stages are written.
 - "openvino": the same network, compiled. Its numbers differ from torch's in the last digits.
-- "openvino-int8": quantised to 8 bits after training, statically, by NNCF; all but the first stage, the front end, where
-  8 bits cost more accuracy than everywhere else together.
+- "openvino-int8": quantised to 8 bits after training, statically, by NNCF; all but the first stage, the front end,
+  where 8 bits cost more accuracy than everywhere else together. Pays where processors multiply 8-bit integers (VNNI).
 
 What quantisation needs to know of activations it learns from clips of the generated demo music, the same on every
 machine, so that activations stay a function of audio, weights and settings alone. Networks are compiled for one clip of
@@ -15,6 +15,7 @@ Sources: Jacob et al. 2018, arXiv 1712.05877 (integer arithmetic); Xiao et al. 2
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import io
@@ -73,14 +74,20 @@ def settings(engine: str) -> dict[str, Any]:
     return {"engine": {**about, **{package: version(package) for package in PACKAGES[engine]}}}
 
 
-def calibration_clips(sample_rate_hz: int, n_samples: int, n_clips: int = N_CALIBRATION) -> np.ndarray:
+def calibration_clips(sample_rate_hz: int, n_samples: int, engine: str = OPENVINO_INT8) -> np.ndarray:
     """The beginnings of generated pieces of music, which differ in tempo, loudness, register, brightness and style.
+
+    Args:
+        sample_rate_hz: of the clips.
+        n_samples: length of each.
+        engine: that they are for; one that is not quantised needs a single clip, to see its shape.
 
     Returns:
         Clips, float32, shape (n_clips, n_samples).
     """
     length_s = n_samples / sample_rate_hz + 0.1  # resampling may end a few samples early
-    pieces = [song.piece for song in draw_corpus(n_clips, CALIBRATION_SEED).songs]
+    n_clips = N_CALIBRATION if engine == OPENVINO_INT8 else 1
+    pieces = [song.piece for song in draw_corpus(N_CALIBRATION, CALIBRATION_SEED).songs[:n_clips]]
     clips = [soxr.resample(render(piece, length_s), SAMPLE_RATE_HZ, sample_rate_hz) for piece in pieces]
     return np.stack([clip[:n_samples] for clip in clips]).astype(np.float32)
 
@@ -90,7 +97,7 @@ def compiled(stages: Sequence[Stage], inputs: Tensor, engine: str) -> Run:
 
     Args:
         stages: those before the cut, on the CPU.
-        inputs: what preprocessing makes of calibration clips, (n_clips, ...); the first one alone shows the shape.
+        inputs: what preprocessing makes of calibration clips, (n_clips, ...); one shows the shape, more serve int8.
         engine: "openvino" or "openvino-int8".
 
     Returns:
@@ -107,8 +114,8 @@ def compiled(stages: Sequence[Stage], inputs: Tensor, engine: str) -> Run:
             "INFERENCE_NUM_THREADS": n_threads,
             "NUM_STREAMS": min(n_threads, MOST_STREAMS),
         }
-        model = openvino.Core().compile_model(network, "CPU", hints)
-    return lambda x: _run_all(openvino.AsyncInferQueue(model), x)
+        queue = openvino.AsyncInferQueue(openvino.Core().compile_model(network, "CPU", hints))
+    return functools.partial(_run_all, queue)
 
 
 def _run_all(queue: Any, x: Tensor) -> Tensor:
@@ -191,4 +198,5 @@ def _quiet() -> Iterator[None]:
     """Hold back remarks on tracing, which fixed shapes make void, and progress bars on standard output."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch.jit")
         yield

@@ -126,7 +126,7 @@ class StagedEncoder(Encoder):
         return Cut(len(stages) - 1, stages[-1].name, frozen=False)
 
     def settings(self, cut: Cut | None = None) -> dict[str, Any]:
-        """Name, code version, digest of the weights before the cut; layer and engine where they are not the usual ones."""
+        """Name, code version, digest of the weights before the cut; layer and engine where they are not the default."""
         # Between two layers the activations are the same, whichever layer above them is heard.
         pooled = cut is None or cut.frozen or self.layer == WEIGHTED
         chosen = {"layer": self.layer} if pooled and self.layer != LAST else {}
@@ -190,9 +190,9 @@ class StagedEncoder(Encoder):
             assert self.spec.sample_rate_hz is not None  # of the audio that clips are cut from
             self._tell(f"(compiling for {engine})")
             self.model.requires_grad_(False)  # tracing takes no trainable constants; suffixes are set to be trained
+            music = torch.from_numpy(calibration_clips(self.spec.sample_rate_hz, n_samples, engine))
             with torch.no_grad():
-                inputs = self.preprocess(torch.from_numpy(calibration_clips(self.spec.sample_rate_hz, n_samples)))
-            self._compiled[key] = compiled(stages, inputs, engine)
+                self._compiled[key] = compiled(stages, self.preprocess(music), engine)
         return self._compiled[key]
 
     @functools.cached_property
