@@ -96,17 +96,17 @@ def _models() -> tuple[str, str, str]:
 
 def _engines() -> tuple[str, str, str]:
     """Run a nano encoder by OpenVINO; quantisation takes longer, so its package is only loaded."""
+    clips = np.random.default_rng(0).standard_normal((1, 16000)).astype(np.float32)
     try:
         from affekt.encoders import build_encoder, engines
 
-        engines.require(engines.OPENVINO_INT8)
+        packages = [engines.imported(name) for name in engines.PACKAGES[engines.OPENVINO_INT8]]
+        encoder = build_encoder("wav2vec2-nano")
+        encoder.run_with(engines.OPENVINO)
     except (ImportError, MissingExtraError):
-        return MISSING, "no openvino or no nncf: only engine: torch", "pip install 'affekt[openvino]'"
-    clips = np.random.default_rng(0).standard_normal((1, 16000)).astype(np.float32)
-    encoder = build_encoder("wav2vec2-nano")
-    encoder.run_with(engines.OPENVINO)
+        mend = "pip install 'affekt[openvino]' (only engines other than torch need it)"
+        return MISSING, "no openvino, nncf or torch: frozen layers cannot be compiled", mend
     assert np.isfinite(encoder.activations(clips, encoder.cut("all"))).all()
-    packages = [engines.imported(name) for name in engines.PACKAGES[engines.OPENVINO_INT8]]
     return OK, ", ".join(f"{package.__name__} {package.__version__}" for package in packages), ""
 
 
