@@ -72,6 +72,8 @@ FOOT = """\
 ## Between keys
 
 - `head: ridge` is a closed form and needs `freeze: all`.
+- `engine` runs what is frozen; with `freeze: none` that is nothing, and torch runs. Not every encoder has every engine
+  ([encoders.md](encoders.md#engines)).
 - `clips` is for `dataset.annotations` `static`, `frames` for `dynamic`.
 - `training.validation` counts beside the list alone: all encoders share one split. `split.kind`
   `holdout`, `seed` and `file` fix it.

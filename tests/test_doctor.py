@@ -95,6 +95,7 @@ def test_a_format_that_cannot_be_decoded(monkeypatch: pytest.MonkeyPatch) -> Non
         ("neural encoders", "torch", "models"),
         ("hub models", "transformers", "models"),
         ("handcrafted", "librosa", "handcrafted"),
+        ("engines", "nncf", "openvino"),
         ("DEAM download", "kagglehub", "kaggle"),
     ],
 )
@@ -108,7 +109,7 @@ def test_an_extra_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, check: 
 
 def test_a_machine_without_any_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is broken on a machine that has the core alone."""
-    for package in ("torch", "transformers", "librosa", "kagglehub"):
+    for package in ("torch", "transformers", "librosa", "kagglehub", "openvino", "nncf"):
         without(package, monkeypatch)
     states = {row["check"]: row["state"] for row in examine()}
     assert BROKEN not in states.values(), states

@@ -2,8 +2,8 @@
 
 A file is YAML. It is validated whole before any work starts: all mistakes in one error, unknown keys among them, with
 the nearest known key. An entry of `encoders` is a name, or a mapping that overrides `clips`, `freeze`, `layer`,
-`head`, `clip_embeddings`, `training` or `loss`, or names `weights`, for that encoder alone. The fingerprint of a
-resolved experiment names its run folder.
+`engine`, `head`, `clip_embeddings`, `training` or `loss`, or names `weights`, for that encoder alone. The fingerprint
+of a resolved experiment names its run folder.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from affekt.errors import AffektError, ConfigError, problems
 from affekt.registry import DATASETS, ENCODERS, did_you_mean
 
 Head = Literal["ridge", "linear", "mlp", "seed"]
+Engine = Literal["torch", "openvino", "openvino-int8"]
 
 
 def parse_freeze(freeze: str) -> int | None:
@@ -203,6 +204,7 @@ class EncoderSection(Section):
     weights: str = Field("pretrained", description="pretrained, random, or the path of a checkpoint")
     freeze: Freeze
     layer: Layer
+    engine: Engine
     head: Head
     clip_embeddings: float | None = Field(gt=0)
     clips: ClipsSection
@@ -257,6 +259,10 @@ class Experiment(Section):
     layer: Layer = Field(
         "last", description="transformers: last, a layer counted from 1, or weighted (a learned sum of all layers)"
     )
+    engine: Engine = Field(
+        "torch",
+        description="what runs frozen layers: torch, or on the CPU openvino or openvino-int8 (8 bits)",
+    )
     head: Head = Field("ridge", description="ridge (closed form), linear, mlp, or seed (the founding two heads)")
     clip_embeddings: float | None = Field(
         5.0, gt=0, description="frozen encoders: standardised embeddings are clipped to +-this; null for not"
@@ -273,9 +279,9 @@ class Experiment(Section):
 _QUOTE = '"'
 
 #: Keys of the file that an entry of `encoders` inherits and may override.
-INHERITED = ("freeze", "layer", "head", "clip_embeddings", "clips", "training", "loss")
+INHERITED = ("freeze", "layer", "engine", "head", "clip_embeddings", "clips", "training", "loss")
 _DEFAULTS: dict[str, Any] = {
-    **{"freeze": "all", "layer": "last", "head": "ridge", "clip_embeddings": 5.0},
+    **{"freeze": "all", "layer": "last", "engine": "torch", "head": "ridge", "clip_embeddings": 5.0},
     **{"clips": {}, "training": {}, "loss": {}},
 }
 

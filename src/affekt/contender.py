@@ -107,6 +107,8 @@ def _plan(section: EncoderSection, experiment: Experiment) -> Plan:
 def _built(section: EncoderSection, seed: int) -> Encoder:
     encoder = build_encoder(section.name, section.weights, seed)
     encoder.hear(section.layer)
+    if encoder.cut(section.freeze).index:  # where everything is trained there is nothing for an engine to run
+        encoder.run_with(section.engine)
     return encoder
 
 

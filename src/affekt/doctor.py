@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from affekt.errors import MissingExtraError
 from affekt.paths import cache_home
 
 OK, MISSING, BROKEN = "ok", "missing", "broken"
@@ -93,6 +94,22 @@ def _models() -> tuple[str, str, str]:
     return OK, f"torch {torch.__version__}, {torch.get_num_threads()} threads", ""
 
 
+def _engines() -> tuple[str, str, str]:
+    """Run a nano encoder by OpenVINO; quantisation takes longer, so its package is only loaded."""
+    clips = np.random.default_rng(0).standard_normal((1, 16000)).astype(np.float32)
+    try:
+        from affekt.encoders import build_encoder, engines
+
+        packages = [engines.imported(name) for name in engines.PACKAGES[engines.OPENVINO_INT8]]
+        encoder = build_encoder("wav2vec2-nano")
+        encoder.run_with(engines.OPENVINO)
+    except (ImportError, MissingExtraError):
+        mend = "pip install 'affekt[openvino]' (only engines other than torch need it)"
+        return MISSING, "no openvino, nncf or torch: frozen layers cannot be compiled", mend
+    assert np.isfinite(encoder.activations(clips, encoder.cut("all"))).all()
+    return OK, ", ".join(f"{package.__name__} {package.__version__}" for package in packages), ""
+
+
 def _accelerator() -> tuple[str, str, str]:
     try:
         import torch
@@ -125,5 +142,6 @@ CHECKS: list[tuple[str, Callable[[], tuple[str, str, str]]]] = [
     ("accelerator", _accelerator),
     ("hub models", _extra("transformers", "models", "wav2vec2 and hf: models")),
     ("handcrafted", _extra("librosa", "handcrafted", "the handcrafted encoder")),
+    ("engines", _engines),
     ("DEAM download", _extra("kagglehub", "kaggle", "the download of DEAM")),
 ]

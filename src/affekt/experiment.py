@@ -236,7 +236,11 @@ def _listened(
     contender: Contender, encoder: Encoder, title: str, dataset: Dataset, store: Store, quiet: bool, workers: int | None
 ) -> Features:
     silent = quiet or not encoder.needs_audio
-    with native_stderr_silenced(), encoder.on_fastest_device(), bar(title, len(dataset), silent, "songs") as advance:
+    with (
+        native_stderr_silenced(),
+        bar(title, len(dataset), silent, "songs") as advance,
+        encoder.on_fastest_device(lambda text: advance(0, text)),
+    ):
         return extract(encoder, contender.cut, dataset.songs, contender.plan, store, advance, workers)
 
 

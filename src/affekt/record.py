@@ -33,6 +33,8 @@ Key = tuple[str, int, int]
 PACKAGES = (
     "affekt",
     "numpy",
+    "openvino",
+    "nncf",
     "scipy",
     "scikit-learn",
     "soundfile",
@@ -207,6 +209,7 @@ def _about_encoder(contender: Contender, fitted: Mapping[Key, Fitted]) -> dict[s
         "n_trainable": mine[0].n_trainable,
         "freeze": "all" if contender.cut.frozen else section.freeze,
         "layer": section.layer,
+        "engine": contender.encoder.engine_at(contender.cut),
         "cut": contender.cut.name,
         "head": "ridge" if contender.closed_form else section.head,
         "clip_embeddings": section.clip_embeddings,

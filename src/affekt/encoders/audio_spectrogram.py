@@ -190,8 +190,8 @@ class WhisperFrontEnd(FixedWindow):
 
 def _whisper_frontend(conv1: nn.Module, conv2: nn.Module, x: Tensor, positions: nn.Embedding, dropout: float) -> Tensor:
     """(batch, frames, n_mels + 1) -> (batch, frames / 2, dim + 1). The table of positions is never trained."""
-    hidden = functional.gelu(conv1(x[..., :-1].mT))  # (batch, dim, frames)
-    hidden = functional.gelu(conv2(hidden)).mT + positions.weight  # (batch, frames / 2, dim)
+    hidden = functional.gelu(conv1(x[..., :-1].transpose(1, 2)))  # (batch, dim, frames)
+    hidden = functional.gelu(conv2(hidden)).transpose(1, 2) + positions.weight  # (batch, frames / 2, dim)
     return _with_sound(functional.dropout(hidden, dropout, conv1.training), x[:, ::2, -1])
 
 
@@ -282,7 +282,7 @@ def _clap_frontend(batch_norm: nn.Module, patch_embed: nn.Module, x: Tensor, sid
     n_pieces = side // n_bands
     x = functional.interpolate(x, (side * n_pieces, side // n_pieces), mode="bicubic", align_corners=True)
     pieces = x.reshape(len(x), n_pieces, side, side // n_pieces)  # (batch, piece, frame, band)
-    patches: Tensor = patch_embed(pieces.mT.reshape(len(x), 1, -1, side))
+    patches: Tensor = patch_embed(pieces.transpose(2, 3).reshape(len(x), 1, -1, side))
     return patches
 
 

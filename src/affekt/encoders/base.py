@@ -8,7 +8,7 @@ function of audio, weights and settings, computed once and stored; what stands a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -96,6 +96,23 @@ class Encoder(ABC):
         """
         del layer
 
+    def run_with(self, engine: str) -> None:
+        """Choose what runs the stages before the cut. Without stages there is nothing to choose.
+
+        Args:
+            engine: "torch", "openvino" or "openvino-int8".
+
+        Raises:
+            ConfigError: the engine does not work for this encoder.
+            MissingExtraError: a package of the engine is not installed.
+        """
+        del engine
+
+    def engine_at(self, cut: Cut) -> str:
+        """What runs the stages before the cut; "torch" where there are none."""
+        del cut
+        return "torch"
+
     def settings(self, cut: Cut | None = None) -> dict[str, Any]:
         """Everything but audio, clips and cut that determines activations; part of the store's key.
 
@@ -122,8 +139,13 @@ class Encoder(ABC):
         return {song.id: "no audio file" for song in songs if song.audio_path is None}
 
     @contextmanager
-    def on_fastest_device(self) -> Iterator[None]:
-        """Run the prefix on a GPU within, where there is one and the encoder can use it."""
+    def on_fastest_device(self, tell: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+        """Run the prefix on a GPU within, where there is one and the encoder can use it.
+
+        Args:
+            tell: called with what is being prepared, where that takes time.
+        """
+        del tell
         yield
 
     def n_parameters(self) -> int:

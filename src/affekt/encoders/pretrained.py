@@ -18,6 +18,7 @@ from torch import Tensor
 from affekt.digest import digest
 from affekt.encoders.base import Cut, EncoderSpec
 from affekt.encoders.drawn import random_source, seeded
+from affekt.encoders.engines import OPENVINO, TORCH
 from affekt.encoders.hub import Checkpoint, Configuration
 from affekt.encoders.staged import StagedEncoder
 from affekt.encoders.stages import Stage
@@ -184,6 +185,7 @@ class PretrainedEncoder(StagedEncoder):
     """
 
     model: Any
+    engines = (TORCH, OPENVINO)
 
     def __init__(self, source: Pretrained, model: Any, network: Network, front_end: FrontEnd) -> None:
         self.model = model

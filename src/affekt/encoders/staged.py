@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from affekt.config import parse_freeze
 from affekt.encoders.base import Cut, Encoder
+from affekt.encoders.engines import TORCH, calibration_clips, compiled, require
+from affekt.encoders.engines import settings as engine_settings
 from affekt.encoders.inference import faster, memory_kept, rebuilt
 from affekt.encoders.layers import LAST, WEIGHTED, check_layer, every_layer, up_to_layer
 from affekt.encoders.stages import Stage, run_stages
@@ -39,6 +41,12 @@ class StagedEncoder(Encoder):
     #: The layer that is heard; see `hear`.
     layer: str | int = LAST
     code_version = 2
+    #: Engines that work for this encoder; see `run_with`.
+    engines: tuple[str, ...] = (TORCH,)
+    #: What runs the stages before the cut.
+    engine: str = TORCH
+    #: Called with what is being prepared.
+    _tell: Callable[[str], None] = staticmethod(lambda text: None)
 
     @abstractmethod
     def preprocess(self, clips: Tensor) -> Tensor:
@@ -78,6 +86,20 @@ class StagedEncoder(Encoder):
         check_layer(self.spec.name, layer, n_layers)
         self.layer = layer
 
+    def run_with(self, engine: str) -> None:
+        """Choose what runs the stages before the cut; see `Encoder.run_with`."""
+        if engine not in self.engines:
+            raise ConfigError(
+                f'{self.spec.name}: engine = "{engine}" does not work for this encoder; allowed: '
+                f"{', '.join(self.engines)}."
+            )
+        require(engine)
+        self.engine = engine
+
+    def engine_at(self, cut: Cut) -> str:
+        """What runs the stages before the cut; "torch" where there are none."""
+        return self.engine if cut.index else TORCH
+
     def heard(self) -> list[Stage]:
         """The stages that run: those of `stages`, up to the layer that is heard."""
         stages, pool = self.stages(), self.layer_pool()
@@ -113,11 +135,12 @@ class StagedEncoder(Encoder):
         return Cut(len(stages) - 1, stages[-1].name, frozen=False)
 
     def settings(self, cut: Cut | None = None) -> dict[str, Any]:
-        """Name, code version, digest of the weights before the cut, and the layer where it is not the last one."""
+        """Name, code version, digest of the weights before the cut; layer and engine where they are not the default."""
         # Between two layers the activations are the same, whichever layer above them is heard.
         pooled = cut is None or cut.frozen or self.layer == WEIGHTED
         chosen = {"layer": self.layer} if pooled and self.layer != LAST else {}
-        return {**super().settings(cut), "weights": self.weights_digest(cut), **chosen}
+        engine = engine_settings(self.engine if cut is None else self.engine_at(cut))
+        return {**super().settings(cut), "weights": self.weights_digest(cut), **chosen, **engine}
 
     def weights_digest(self, cut: Cut | None = None) -> str:
         """Hash of every parameter and buffer of the stages before the cut, of all for None; computed once.
@@ -136,15 +159,21 @@ class StagedEncoder(Encoder):
         return {}
 
     @contextmanager
-    def on_fastest_device(self) -> Iterator[None]:
-        """Move the model to a GPU within, and back to the CPU after, where suffixes are copied from."""
-        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+    def on_fastest_device(self, tell: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+        """Move the model to a GPU within, and back to the CPU after, where suffixes are copied from.
+
+        An engine other than torch runs on the CPU; what it compiled is let go after.
+        """
+        self._tell = tell
+        self.model.to("cuda" if torch.cuda.is_available() and self.engine == TORCH else "cpu")
         try:
             with memory_kept():
                 yield
         finally:
             self.model.to("cpu")
             self._rebuilt.clear()  # it holds the weights once more
+            self._tell = type(self)._tell
+            self._compiled.clear()
 
     def n_parameters(self) -> int:
         """Number of weights of the model, without the layers above the one that is heard."""
@@ -155,10 +184,10 @@ class StagedEncoder(Encoder):
     def activations(self, clips: np.ndarray, cut: Cut) -> np.ndarray:
         """Run preprocessing and the stages before the cut; see `Encoder.activations`."""
         device = next(self.model.parameters()).device
+        prefix = self._runner(cut, clips.shape[1])
         with torch.inference_mode():
-            stages = self.prefix(cut)
             batches = torch.from_numpy(clips).split(self.batch_size)
-            outputs = [run_stages(stages, self.preprocess(batch.to(device))).cpu() for batch in batches]
+            outputs = [prefix(self.preprocess(batch.to(device))).cpu() for batch in batches]
         return torch.cat(outputs).float().clamp(-HALF_MAX, HALF_MAX).numpy()
 
     def prefix(self, cut: Cut) -> list[Stage]:
@@ -175,6 +204,26 @@ class StagedEncoder(Encoder):
 
     @functools.cached_property
     def _rebuilt(self) -> dict[tuple[str | int, int, tuple[tuple[int, int], ...]], list[Stage]]:
+        return {}
+
+    def _runner(self, cut: Cut, n_samples: int) -> Callable[[Tensor], Tensor]:
+        """What runs the stages before the cut, for clips of this length."""
+        engine = self.engine_at(cut)
+        if engine == TORCH:
+            return functools.partial(run_stages, self.prefix(cut))
+        key = engine, self.layer, cut.index, n_samples
+        if key not in self._compiled:
+            assert self.spec.sample_rate_hz is not None  # of the audio that clips are cut from
+            self.model.eval()
+            self._tell(f"(compiling for {engine})")
+            self.model.requires_grad_(False)  # tracing takes no trainable constants; suffixes are set to be trained
+            music = torch.from_numpy(calibration_clips(self.spec.sample_rate_hz, n_samples, engine))
+            with torch.no_grad():
+                self._compiled[key] = compiled(self.heard()[: cut.index], self.preprocess(music), engine)
+        return self._compiled[key]
+
+    @functools.cached_property
+    def _compiled(self) -> dict[tuple[str, str | int, int, int], Callable[[Tensor], Tensor]]:
         return {}
 
     def suffix(self, cut: Cut) -> nn.Module | None:

@@ -53,9 +53,10 @@ class Results:
             Of two joined runs also `runs`: the `dataset` of each, by the run's name.
         targets: in the data set's order.
         encoders: one mapping for each: label, name, input, weights, licence, embedding_dim, n_parameters, n_trainable,
-            sample_rate_hz, freeze, cut, head, clips. Where they apply: `layer`; `factors`, what a controlled design
-            varies ({"input": "waveform", "trunk": "mamba"}); `twin_of`, the label of the pretrained encoder whose
-            untrained twin this is. Of two joined runs also `run`, the run's name, and `own_label`, the label there.
+            sample_rate_hz, freeze, cut, head, clips. Where they apply: `layer`; `engine`; `factors`, what a controlled
+            design varies ({"input": "waveform", "trunk": "mamba"}); `twin_of`, the label of the pretrained encoder
+            whose untrained twin this is. Of two joined runs also `run`, the run's name, and `own_label`, the label
+            there.
         songs: id, title, artist, genre, part, audio (file name), attributes (further columns): what a picture needs to
             name a point. Over time also `curve`: times_s (n_frames) and y_true (n_frames, n_targets).
         predictions: every song once for each encoder, seed and target; over time, means over the song's frames.

@@ -31,7 +31,7 @@ from affekt.report.figures.songs import scatter_picture, song_names, target_pict
 from affekt.report.figures.twins import twin_picture
 from affekt.report.view import View, song_name
 
-_SHOWN_FACTS = ("input", "weights", "layer", "freeze", "head", "embedding_dim")
+_SHOWN_FACTS = ("input", "weights", "layer", "engine", "freeze", "head", "embedding_dim")
 
 
 def page_data(view: View, excerpts: Mapping[str, Excerpt] | None = None) -> dict[str, Any]:
