@@ -669,3 +669,17 @@ def test_the_published_weights_give_tensorflows_numbers(name: str, published_whe
     for clip, samples in golden_clips().items():
         found = encoder.activations(samples[None], encoder.cut("all"))[0]
         np.testing.assert_allclose(found, golden[clip], atol=2e-4, err_msg=clip)
+
+
+def test_best_match_is_the_maximum_of_the_block() -> None:
+    from affekt.encoders.musicnn.inference import BestMatch
+    from affekt.encoders.musicnn.model import Block
+
+    torch.manual_seed(0)
+    block = Block(torch.nn.Conv2d(1, 12, (7, 5))).eval()
+    torch.nn.init.normal_(block.norm.weight)  # of both signs
+    torch.nn.init.normal_(block.norm.bias)
+    block.norm.running_mean.normal_()
+    x = torch.randn(3, 1, 20, 9)
+    with torch.inference_mode():
+        torch.testing.assert_close(BestMatch(block)(x), block(x).amax(dim=3, keepdim=True))

@@ -10,13 +10,14 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from affekt.audio.spectrogram import LogMel
 from affekt.digest import digest
 from affekt.encoders.base import Cut, EncoderSpec
 from affekt.encoders.drawn import random_source
 from affekt.encoders.engines import OPENVINO, TORCH
+from affekt.encoders.musicnn.inference import faster
 from affekt.encoders.musicnn.model import EMBEDDING_DIM, N_BANDS, N_FRAMES, Musicnn, build
 from affekt.encoders.musicnn.weights import load_weights
 from affekt.encoders.staged import StagedEncoder
@@ -64,6 +65,10 @@ class MusicnnEncoder(StagedEncoder):
         log_mel = torch.log10(1 + COMPRESSION * FRONT_END.mel(clips))  # (clip, band, frame)
         # the frame that is centred on the very end would make 3 s one frame longer than a patch
         return patches(log_mel[:, :, : clips.shape[1] // FRONT_END.hop_length])
+
+    def faster(self, module: nn.Module) -> nn.Module | None:
+        """Adds what the filters become."""
+        return faster(module) or super().faster(module)
 
     def stages(self) -> list[Stage]:
         """The network's own."""

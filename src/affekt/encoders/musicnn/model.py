@@ -105,12 +105,16 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(patch, channel, frame[, band]) -> the same with the filters as channels, bands reduced by the filter's."""
-        n_taps = self.conv.kernel_size[0]
-        before = (n_taps - 1) // 2
-        beyond = (before, n_taps - 1 - before)
-        padded = functional.pad(x, beyond if x.ndim == 3 else (0, 0, *beyond))
+        padded = pad_frames(x, self.conv.kernel_size[0])
         normed: Tensor = self.norm(functional.relu(self.conv(padded), inplace=True))
         return normed
+
+
+def pad_frames(x: Tensor, n_taps: int) -> Tensor:
+    """Zeros beyond both ends of a patch, (patch, channel, frame[, band]), for as many frames out as in."""
+    before = (n_taps - 1) // 2
+    beyond = (before, n_taps - 1 - before)
+    return functional.pad(x, beyond if x.ndim == 3 else (0, 0, *beyond))
 
 
 class RowNorm(nn.BatchNorm1d):
