@@ -671,12 +671,13 @@ def test_the_published_weights_give_tensorflows_numbers(name: str, published_whe
         np.testing.assert_allclose(found, golden[clip], atol=2e-4, err_msg=clip)
 
 
-def test_best_match_is_the_maximum_of_the_block() -> None:
+@pytest.mark.parametrize("kernel", [(7, 5), (7, 9), (8, 1), (3, 1)])
+def test_best_match_is_the_maximum_of_the_block(kernel: tuple[int, int]) -> None:
     from affekt.encoders.musicnn.inference import BestMatch
     from affekt.encoders.musicnn.model import Block
 
     torch.manual_seed(0)
-    block = Block(torch.nn.Conv2d(1, 12, (7, 5))).eval()
+    block = Block(torch.nn.Conv2d(1, 12, kernel)).eval()
     torch.nn.init.normal_(block.norm.weight)  # of both signs
     torch.nn.init.normal_(block.norm.bias)
     block.norm.running_mean.normal_()

@@ -140,7 +140,7 @@ def _rebuilt(value: Any, rule: Rule) -> Any:
 def _rebuilt_module(module: nn.Module, rule: Rule) -> nn.Module:
     made = rule(module)
     if made is not None:
-        return made
+        return made.eval()
     return twin(module, {name: _rebuilt_module(part, rule) for name, part in module._modules.items() if part})
 
 
