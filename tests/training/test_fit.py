@@ -28,7 +28,6 @@ from affekt.encoders import build_encoder
 from affekt.encoders.base import Cut
 from affekt.encoders.baselines import PrecomputedEncoder
 from affekt.errors import ConfigError, DivergedError, StorageError
-from affekt.features import extract as extract_module
 from affekt.features.extract import extract
 from affekt.features.store import Store
 from affekt.training import epochs as epochs_module
@@ -130,7 +129,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[Any]]:
             counted["audio file"] += 1
             super().__init__(*arguments, **options)
 
-    monkeypatch.setattr(extract_module, "SampleStream", CountingStream)
+    monkeypatch.setattr("affekt.features.prepare.SampleStream", CountingStream)
     monkeypatch.setattr("affekt.audio.decode.SampleStream", CountingStream)
     monkeypatch.setattr(soundfile, "SoundFile", CountingFile)
     hook = nn.modules.module.register_module_forward_hook(
