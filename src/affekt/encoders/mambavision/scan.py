@@ -86,7 +86,7 @@ def _scan_in_blocks(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, d
         decay = (delta[block, :, None, :] * rates).exp_()  # (steps, batch, state, channels)
         drive = (delta[block] * x[block])[:, :, None, :] * b[block, :, :, None]  # (steps, batch, state, channels)
         states = advance(decay, drive, state)  # (steps, batch, state, channels)
-        outputs.append((states * c[block, :, :, None]).sum(2))  # (steps, batch, channels)
+        outputs.append((c[block, :, None, :] @ states).squeeze(2))  # (steps, batch, channels)
         state = states[-1]  # (batch, state, channels)
     return torch.cat(outputs) + d * x  # (time, batch, channels)
 
