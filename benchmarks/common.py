@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -169,12 +170,20 @@ def write_json(path: Path, rows: Sequence[Row]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def parse_options(description: str, rounds: int = 7) -> argparse.Namespace:
-    """The options that every script has: `rounds`, and `json`, a path or None."""
+def parse_options(description: str, rounds: int = 7, more: Mapping[str, Mapping[str, Any]] | None = None) -> Any:
+    """The options that every script has: `rounds`, and `json`, a path or None.
+
+    Args:
+        description: for `--help`.
+        rounds: the default.
+        more: what one script has beside them, flag to the arguments of `add_argument`.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "--rounds", type=int, default=rounds, help=f"turns to take medians over, at least {LEAST_ROUNDS}"
     )
+    for flag, arguments in (more or {}).items():
+        parser.add_argument(flag, **arguments)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
     options = parser.parse_args()
     if options.rounds < LEAST_ROUNDS:

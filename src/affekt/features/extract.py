@@ -42,7 +42,7 @@ from affekt.features.writer import Writer, Written
 AHEAD = 4
 #: Songs in flight whose samples are held as a whole, for windows over time: an hour at 16 kHz is 230 MB.
 WHOLE_SONGS = 3
-#: Workers that decode for an encoder; one keeps up with a CPU, and eight with a GPU.
+#: Workers that decode for an encoder, at most.
 MOST_DECODERS = 8
 #: Seconds of preparing that must remain before workers are started, each for half a second, or three to import librosa.
 WORTH_S = 30.0
@@ -266,9 +266,12 @@ def _located(song: Song, plan: Plan, settings: dict[str, object]) -> _Lacking:
 
 
 def _automatic(whole: bool) -> int:
-    """How many workers: one for each core that this process may use; to decode alone, no more than help."""
+    """How many workers: one for each core that this process may use; to decode alone, none on a few cores.
+
+    Threads decode as quickly as processes until Python's own part of it fills a core (`benchmarks/extraction.py`).
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores if whole else min(cores, MOST_DECODERS)
+    return cores if whole else max(0, min(cores - THREADS, MOST_DECODERS))
 
 
 class _Worth:
