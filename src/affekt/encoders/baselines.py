@@ -67,6 +67,7 @@ class HandcraftedEncoder(Encoder):
     """Statistics of a clip as its embedding; see `affekt.audio.descriptors`."""
 
     runs_in_workers = True
+    code_version = 2
 
     def __init__(self, name: str) -> None:
         from affekt.audio.descriptors import descriptor_names
