@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from affekt.config import LossSection, TrainingSection
 from affekt.data.splits import Fold
 from affekt.encoders.baselines import PrecomputedEncoder
 from affekt.training.epochs import Recipe
@@ -151,26 +152,8 @@ def _fit(x: np.ndarray, y: np.ndarray, head: str, folder: Path, n_epochs: int) -
     encoder = PrecomputedEncoder("precomputed:drawn", dict(zip(ids, x, strict=True)))
     songs = ClipTable({song: row[None] for song, row in zip(ids, x, strict=True)})
     task = Task(songs, dict(zip(ids, y, strict=True)), Fold(ids[:N_TRAIN], ids[N_TRAIN:], ids[-5:]), seed=0)
-    recipe = _recipe(head, n_epochs)
+    recipe = Recipe.of(head, TrainingSection(epochs=n_epochs, batch_size=BATCH, accelerator="cpu"), LossSection())
     return EpochByEpoch(lambda wait: fit_suffix(task, encoder, encoder.cut("all"), recipe, folder, wait))
-
-
-def _recipe(head: str, n_epochs: int) -> Recipe:
-    """The defaults of an experiment file, but for the batch."""
-    return Recipe(
-        head=head,
-        epochs=n_epochs,
-        batch_size=BATCH,
-        lr=3e-5,
-        max_lr=1e-3,
-        weight_decay=1e-4,
-        schedule="cyclic",
-        grad_clip=1.0,
-        precision="32-true",
-        accelerator="cpu",
-        devices=1,
-        loss={"variance": 0.05, "correlation": 0.05, "toward": "labels"},
-    )
 
 
 if __name__ == "__main__":

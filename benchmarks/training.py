@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from affekt.audio.clips import ClipPlan
 from affekt.audio.decode import decode
+from affekt.config import LossSection, TrainingSection
 from affekt.data.base import Song
 from affekt.data.splits import Fold
 from affekt.encoders import Cut, build_encoder
@@ -139,27 +140,16 @@ def _fit(task: Task, encoder: StagedEncoder, cut: Cut, folder: Path, n_epochs: i
                 task.table.forget()
             wait(history)
 
-        fit_suffix(task, encoder, cut, _recipe(n_epochs), folder, between)
+        fit_suffix(
+            task,
+            encoder,
+            cut,
+            Recipe.of("seed", TrainingSection(epochs=n_epochs, accelerator="cpu"), LossSection()),
+            folder,
+            between,
+        )
 
     return EpochByEpoch(fit)
-
-
-def _recipe(n_epochs: int) -> Recipe:
-    """The defaults of an experiment file, with the founding heads."""
-    return Recipe(
-        head="seed",
-        epochs=n_epochs,
-        batch_size=32,
-        lr=3e-5,
-        max_lr=1e-3,
-        weight_decay=1e-4,
-        schedule="cyclic",
-        grad_clip=1.0,
-        precision="32-true",
-        accelerator="cpu",
-        devices=1,
-        loss={"variance": 0.05, "correlation": 0.05, "toward": "labels"},
-    )
 
 
 def _count_flop(encoder: StagedEncoder, cut: Cut, task: Task) -> int:

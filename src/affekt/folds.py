@@ -144,9 +144,7 @@ def _validation_mse(fitted: Fitted) -> float:
 def _recipe(section: EncoderSection) -> Any:
     from affekt.training.fit import Recipe
 
-    training = section.training.model_dump(exclude={"validation"})
-    loss = section.loss.model_dump()
-    return Recipe(head=section.head, loss=loss, clip_embeddings=section.clip_embeddings, **training)
+    return Recipe.of(section.head, section.training, section.loss, section.clip_embeddings)
 
 
 def _write(path: Path, fitted: Fitted) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -15,11 +15,14 @@ import pytest
 import soundfile
 
 from affekt.audio.clips import ClipPlan
-from affekt.audio.frames import FramePlan
+from affekt.audio.frames import FramePlan, Windows
 from affekt.data.base import Curve, Song
 from affekt.encoders import build_encoder
+from affekt.errors import EncoderError
 from affekt.features.extract import extract
+from affekt.features.prepare import Recipe, Task
 from affekt.features.store import Store
+from affekt.features.worker import line
 
 pytestmark = pytest.mark.slow
 
@@ -151,11 +154,30 @@ def test_windows_over_time_are_the_same_in_workers(songs: list[Song], tmp_path: 
         np.testing.assert_array_equal(value, workers.arrays[song])
 
 
-def test_what_runs_in_workers_survives_pickling() -> None:
+def test_what_runs_in_workers_is_built_there_by_its_name() -> None:
     encoder = build_encoder("handcrafted")
     clips = np.random.default_rng(0).standard_normal((2, 22_050)).astype(np.float32)
     cut = encoder.cut("all")
-    assert encoder.runs_in_workers
-    np.testing.assert_array_equal(
-        pickle.loads(pickle.dumps(encoder)).activations(clips, cut), encoder.activations(clips, cut)
-    )
+    assert encoder.runs_in_workers and encoder.spec.sample_rate_hz
+    told = json.loads(json.dumps(Recipe(encoder.spec.sample_rate_hz, encoder, cut).as_dict()))
+    built = Recipe.of(told).encoder
+    assert built is not None
+    np.testing.assert_array_equal(built.activations(clips, cut), encoder.activations(clips, cut))
+    told["encoder"]["digest"] = "of another"
+    with pytest.raises(EncoderError, match="another encoder"):
+        Recipe.of(told)
+
+
+@pytest.mark.parametrize("heard", [ClipPlan(3, 0.7), Windows(1.5, False, (0.1 + 0.2, 1 / 3, 2.0))])
+def test_a_task_is_told_to_the_last_digit(heard: ClipPlan | Windows) -> None:
+    task = Task(Path("a\udcff b\n.wav"), heard)  # a name that is not UTF-8, with a line break
+    assert Task.of(json.loads(line(task.as_dict()))) == task
+
+
+def test_where_no_worker_starts_songs_are_prepared_here(
+    songs: list[Song], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("affekt.features.crew._START", "raise SystemExit(3)")
+    encoder = build_encoder("wav2vec2-nano", "random")
+    found = extract(encoder, encoder.cut("all"), songs, PLAN, Store(tmp_path / "store"), workers=2)
+    assert found.n_extracted == N_SONGS and not found.skipped

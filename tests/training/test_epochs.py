@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from affekt.config import LossSection, TrainingSection
 from affekt.data.splits import Fold
 from affekt.encoders.baselines import PrecomputedEncoder
 from affekt.errors import ConfigError
@@ -24,20 +25,7 @@ from affekt.training.epochs import Clips, HeldClips, Recipe, build_optimizer, ep
 from affekt.training.fit import fit_suffix
 from affekt.training.table import ClipTable, Fitted, Task
 
-RECIPE = Recipe(
-    head="mlp",
-    epochs=5,
-    batch_size=8,
-    lr=1e-4,
-    max_lr=1e-3,
-    weight_decay=1e-4,
-    schedule="cyclic",
-    grad_clip=1.0,
-    precision="32-true",
-    accelerator="cpu",
-    devices=1,
-    loss={"variance": 0.05, "correlation": 0.05, "toward": "labels"},
-)
+RECIPE = Recipe.of("mlp", TrainingSection(epochs=5, batch_size=8, lr=1e-4, accelerator="cpu"), LossSection())
 
 
 def fit(folder: Path, recipe: Recipe = RECIPE, on_epoch: Callable[[Any], None] = lambda history: None) -> Fitted:

@@ -21,6 +21,7 @@ from torch import nn
 from affekt.audio.clips import ClipPlan
 from affekt.audio.decode import SampleStream
 from affekt.audio.spectrogram import SpecAugment
+from affekt.config import LossSection, TrainingSection
 from affekt.data.base import Dataset
 from affekt.data.folder import load_folder
 from affekt.data.splits import Fold, draw_split
@@ -37,21 +38,7 @@ from affekt.training.fit import Regressor, fit_suffix
 from affekt.training.table import ClipTable, Fitted, Standardiser, Task
 
 OnEpoch = Callable[[list[dict[str, float]]], None]
-LOSS = {"variance": 0.05, "correlation": 0.05, "toward": "labels"}
-RECIPE = Recipe(
-    head="mlp",
-    epochs=4,
-    batch_size=8,
-    lr=3e-5,
-    max_lr=1e-3,
-    weight_decay=1e-4,
-    schedule="cyclic",
-    grad_clip=1.0,
-    precision="32-true",
-    accelerator="cpu",
-    devices=1,
-    loss=LOSS,
-)
+RECIPE = Recipe.of("mlp", TrainingSection(epochs=4, batch_size=8, accelerator="cpu"), LossSection())
 
 
 @dataclass

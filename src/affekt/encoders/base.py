@@ -69,8 +69,8 @@ class Encoder(ABC):
     needs_audio: bool = True
     #: Raised by one whenever the code before the cut gives other numbers than before.
     code_version: int = 1
-    #: True where `activations` is numpy or Python on one core: whole songs are then computed in worker processes. The
-    #: encoder must survive pickling, and its class be found by its module's name, not defined in a script.
+    #: True where `activations` is numpy or Python on one core: whole songs are then computed in worker processes, which
+    #: build the encoder by its name.
     runs_in_workers: bool = False
 
     def cut(self, freeze: str) -> Cut:

@@ -1,8 +1,8 @@
 """Worker processes, as seen from the process that starts them.
 
 A worker is a plain subprocess with two pipes, and a thread here waits for each. That has three merits over a process
-pool of the standard library: a worker that dies is known together with the song it died of, and harms no other; arrays
-pass the pipe without being pickled; and a user's script is not imported once more in every worker, so that it may call
+pool of the standard library: a worker that dies is known together with the song it died of, and harms no other; nothing
+is pickled; and a user's script is not imported once more in every worker, so that it may call
 `affekt.compare` without `if __name__ == "__main__"`. Nothing is forked, so torch's threads are never copied.
 
 Whatever a worker cannot do, but for a song that kills it, is done in this process instead: errors stay what they are.
@@ -11,8 +11,8 @@ Whatever a worker cannot do, but for a song that kills it, is done in this proce
 from __future__ import annotations
 
 import io
+import json
 import os
-import pickle
 import queue
 import subprocess
 import sys
@@ -26,7 +26,7 @@ import numpy as np
 
 from affekt.errors import AudioError
 from affekt.features.prepare import Recipe, Task
-from affekt.features.worker import Header
+from affekt.features.worker import Header, line
 
 #: What a worker runs. Ctrl-C reaches every process of a terminal: only this one shall answer it.
 _START = (
@@ -128,16 +128,12 @@ class Worker:
         assert self._process.stdin is not None
         answers = cast(io.BufferedReader, self._process.stdout)
         try:
-            pickled = pickle.dumps(request)
-        except Exception as error:  # whatever a user's encoder holds that cannot be pickled
-            raise WorkerDied(f"the encoder cannot be sent ({error})") from None
-        try:
-            self._process.stdin.write(pickled)
+            self._process.stdin.write(line(request.as_dict()))
             self._process.stdin.flush()
-            header: Header = pickle.load(answers)
+            header = Header(**json.loads(answers.readline()))
             value = np.empty(header.shape, header.dtype)
             n_read = answers.readinto(value.data.cast("B")) if value.size else 0
-        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+        except (OSError, ValueError, TypeError):  # an empty line is where its output ended
             raise WorkerDied(self._last_words()) from None
         if n_read != value.nbytes:
             raise WorkerDied(self._last_words())
@@ -153,23 +149,24 @@ class Worker:
 
 
 class Crew:
-    """Prepares files in threads; once `start` was called, each thread has a worker process do it.
+    """Prepares files in two threads; once `start` was called, worker processes do it, each awaited by a thread.
 
     A context manager; leaving it ends every worker at once, in the middle of whatever it does.
 
     Args:
         recipe: what to make of every file.
-        n_workers: how many processes; 0 for none, and two threads then.
+        n_workers: how many processes; 0 for none.
     """
 
     def __init__(self, recipe: Recipe, n_workers: int) -> None:
         self._recipe = recipe
         self._n_workers = n_workers
-        self._threads = ThreadPoolExecutor(n_workers or THREADS, thread_name_prefix="decode")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="decode")
+        self._awaiting = ThreadPoolExecutor(max(1, n_workers), thread_name_prefix="await")
         self._idle: queue.SimpleQueue[Worker | None] = queue.SimpleQueue()
         self._all: set[Worker] = set()
         self._lock = threading.Lock()
-        self._started = self._closed = False
+        self._begun = self._sending = self._closed = False
 
     def __enter__(self) -> Crew:
         return self
@@ -180,16 +177,18 @@ class Crew:
             for worker in self._all:
                 worker.stop()
         # A thread that waited for a worker has now seen the end of its pipe.
-        self._threads.shutdown(cancel_futures=True)
+        for threads in (self._awaiting, self._threads):
+            threads.shutdown(cancel_futures=True)
         for worker in self._all:
             worker.close()
 
     def start(self) -> None:
         """Have workers do what comes from now on; a worker is started when the first task meets it."""
-        if not self._started:
+        if not self._begun:
             for _ in range(self._n_workers):
                 self._idle.put(None)
-            self._started = self._n_workers > 0
+            self._begun = True
+            self._sending = self._n_workers > 0
 
     def submit(self, task: Task) -> Future[Prepared]:
         """Prepare one file some time soon.
@@ -197,7 +196,9 @@ class Crew:
         The result raises:
             AudioError: the file cannot be used, or kills whoever tries.
         """
-        return self._threads.submit(self._sent if self._started else self._here, task)
+        if self._sending:
+            return self._awaiting.submit(self._sent, task)
+        return self._threads.submit(self._here, task)
 
     def _sent(self, task: Task) -> Prepared:
         reason = ""
@@ -206,7 +207,10 @@ class Crew:
             try:
                 worker = worker or self._hired()
                 return worker(task)
-            except (WorkerFault, WorkerNotStarted):
+            except WorkerNotStarted:  # nor will the next one
+                self._sending = False
+                return self._here(task)
+            except WorkerFault:
                 return self._here(task)
             except WorkerDied as death:
                 reason = str(death)

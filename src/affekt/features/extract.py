@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import queue
 import statistics
 import time
@@ -270,7 +269,9 @@ def _automatic(whole: bool) -> int:
 
     Threads decode as quickly as processes until Python's own part of it fills a core (`benchmarks/extraction.py`).
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    from joblib import cpu_count  # also knows what a container may use
+
+    cores = cpu_count()
     return cores if whole else max(0, min(cores - THREADS, MOST_DECODERS))
 
 

@@ -7,17 +7,20 @@ hundreds of megabytes to save a hundredth of the encoder's time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from affekt.audio.clips import ClipPlan
 from affekt.audio.decode import SampleStream, decode
 from affekt.audio.frames import Windows
+from affekt.digest import digest
+from affekt.encoders import build_encoder
 from affekt.encoders.base import Cut, Encoder
-from affekt.errors import AudioError
+from affekt.errors import AudioError, EncoderError
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,19 @@ class Task:
 
     path: Path
     heard: ClipPlan | Windows
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        kind = "clips" if isinstance(self.heard, ClipPlan) else "windows"
+        return {"path": str(self.path), kind: asdict(self.heard)}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Task:
+        """From what `as_dict` gave."""
+        if "clips" in told:
+            return cls(Path(told["path"]), ClipPlan(**told["clips"]))
+        windows = {**told["windows"], "times_s": tuple(told["windows"]["times_s"])}
+        return cls(Path(told["path"]), Windows(**windows))
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,26 @@ class Recipe:
     sample_rate_hz: int
     encoder: Encoder | None
     cut: Cut
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; an encoder is told by its name, and by the hash of all that determines its values."""
+        encoder = self.encoder and {"name": self.encoder.spec.name, "digest": digest(self.encoder.settings(self.cut))}
+        return {"sample_rate_hz": self.sample_rate_hz, "encoder": encoder, "cut": asdict(self.cut)}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Recipe:
+        """From what `as_dict` gave.
+
+        Raises:
+            EncoderError: an encoder of this name is another one here, or unknown.
+        """
+        cut = Cut(**told["cut"])
+        if told["encoder"] is None:
+            return cls(told["sample_rate_hz"], None, cut)
+        encoder = build_encoder(told["encoder"]["name"])
+        if digest(encoder.settings(cut)) != told["encoder"]["digest"]:
+            raise EncoderError(f"{encoder.spec.name}: built by its name it is another encoder than the one sent.")
+        return cls(told["sample_rate_hz"], encoder, cut)
 
     def __call__(self, task: Task) -> np.ndarray:
         """`sound`, or the activations where there is an encoder.

@@ -1,21 +1,22 @@
 """A worker process: takes a recipe, then one file after the other, and answers with arrays.
 
-Started by `affekt.features.crew` with pipes as standard input and output. Tasks come as pickles from the process that
-started this one, and from nobody else; answers are a pickled header and the array's bytes behind it. It ends when its
-input does, which is also what it sees of a parent that was killed, even in the middle of a song.
+Started by `affekt.features.crew` with pipes as standard input and output. Both sides speak in lines of JSON; behind an
+answer's line come the bytes of its array. Nothing is pickled. A worker ends when its input does, which is also what it
+sees of a parent that was killed, even in the middle of a song.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import pickle
 import queue
 import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -42,15 +43,20 @@ class Header:
     dtype: str = "<f4"
 
 
+def line(message: Mapping[str, Any]) -> bytes:
+    """A message as it passes the pipe."""
+    return json.dumps(message).encode() + b"\n"
+
+
 def main() -> None:
     """Answer until the input ends."""
     answers = _own_output()
     incoming: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(sys.stdin.buffer, incoming), daemon=True).start()
-    recipe = incoming.get()
+    recipe = Recipe.of(incoming.get())
     _send(answers, Header("value"))  # ready
     while True:
-        header, value = _answer(recipe, incoming.get())
+        header, value = _answer(recipe, Task.of(incoming.get()))
         _send(answers, header, value)
 
 
@@ -61,11 +67,11 @@ def _own_output() -> BinaryIO:
     return answers
 
 
-def _receive(tasks: BinaryIO, incoming: queue.SimpleQueue[Any]) -> None:
+def _receive(messages: Iterable[bytes], incoming: queue.SimpleQueue[Any]) -> None:
     """Pass on what comes; the end of the input ends the process, whatever it is doing."""
-    with contextlib.suppress(Exception):  # EOFError, or a recipe whose classes cannot be found here
-        while True:
-            incoming.put(pickle.load(tasks))
+    with contextlib.suppress(OSError, ValueError):
+        for message in messages:
+            incoming.put(json.loads(message))
     os._exit(0)
 
 
@@ -82,7 +88,7 @@ def _answer(recipe: Recipe, task: Task) -> tuple[Header, np.ndarray | None]:
 
 def _send(answers: BinaryIO, header: Header, value: np.ndarray | None = None) -> None:
     try:
-        answers.write(pickle.dumps(header))
+        answers.write(line(asdict(header)))
         if value is not None and value.size:
             answers.write(value.data.cast("B"))
         answers.flush()

@@ -25,6 +25,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CyclicLR
 
+from affekt.config import LossSection, TrainingSection
 from affekt.errors import ConfigError, DivergedError
 from affekt.files import atomic
 from affekt.training.losses import founding_loss
@@ -65,6 +66,12 @@ class Recipe:
     loss: dict[str, Any]
     clip_embeddings: float | None = 5.0
     clips_per_epoch: int | None = None
+
+    @classmethod
+    def of(cls, head: str, training: TrainingSection, loss: LossSection, clip_embeddings: float | None = 5.0) -> Recipe:
+        """As sections of an experiment file say."""
+        settings = training.model_dump(exclude={"validation"})
+        return cls(head=head, loss=loss.model_dump(), clip_embeddings=clip_embeddings, **settings)
 
 
 class Clips:
