@@ -132,7 +132,8 @@ class UncachedTable(ClipTable):
 
 
 def _fit(task: Task, encoder: StagedEncoder, cut: Cut, folder: Path, n_epochs: int) -> EpochByEpoch:
-    """A fit that waits between its epochs."""
+    """A fit that waits between its epochs, with the founding heads."""
+    recipe = Recipe.of("seed", TrainingSection(epochs=n_epochs, accelerator="cpu"), LossSection())
 
     def fit(wait: Callable[[object], None]) -> None:
         def between(history: object) -> None:
@@ -140,14 +141,7 @@ def _fit(task: Task, encoder: StagedEncoder, cut: Cut, folder: Path, n_epochs: i
                 task.table.forget()
             wait(history)
 
-        fit_suffix(
-            task,
-            encoder,
-            cut,
-            Recipe.of("seed", TrainingSection(epochs=n_epochs, accelerator="cpu"), LossSection()),
-            folder,
-            between,
-        )
+        fit_suffix(task, encoder, cut, recipe, folder, between)
 
     return EpochByEpoch(fit)
 

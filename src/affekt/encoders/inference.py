@@ -141,9 +141,8 @@ def _rebuilt_module(module: nn.Module, rule: Rule) -> nn.Module:
     made = rule(module)
     if made is not None:
         return made.eval()
-    return twin(
-        module, {name: _rebuilt_module(part, rule) for name, part in module._modules.items() if part is not None}
-    )
+    parts = {name: part for name, part in module._modules.items() if part is not None}
+    return twin(module, {name: _rebuilt_module(part, rule) for name, part in parts.items()})
 
 
 def _with_plain_weight(module: nn.Module) -> nn.Module | None:
