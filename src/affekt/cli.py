@@ -6,8 +6,10 @@ Results go to standard output, progress and remarks to standard error. Exit code
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -35,6 +37,12 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress ba
 ExcerptsOption = Annotated[
     bool, typer.Option(help="Put a few seconds of the hardest songs into the report, to be played there.")
 ]
+OverridesOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file; repeatable.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=0, help="Processes that decode ahead; 0 for none, by default as many as pay.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -52,9 +60,7 @@ def _examples(*lines: str) -> str:
 )
 def compare(
     experiment: Annotated[Path, typer.Argument(help="An experiment file (YAML).")],
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file; repeatable.")
-    ] = None,
+    overrides: OverridesOption = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/<name>-<fingerprint> by default.")] = None,
     store: StoreOption = None,
     tensorboard: Annotated[
@@ -62,9 +68,7 @@ def compare(
     ] = False,
     mlflow: Annotated[bool, typer.Option("--mlflow", help="Record the run in MLflow's store.")] = False,
     excerpts: ExcerptsOption = True,
-    workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that decode ahead; 0 for none, by default as many as pay.")
-    ] = None,
+    workers: WorkersOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Compare encoders as an experiment file says; ends with a table and a report.
@@ -75,7 +79,6 @@ def compare(
     from affekt.evaluation.scores import score
     from affekt.experiment import open_dataset, run_experiment
     from affekt.features.store import Store
-    from affekt.progress import console
     from affekt.record import remarks
     from affekt.report import drop_excerpts, write_all, write_excerpts
     from affekt.tracking import open_trackers
@@ -83,7 +86,7 @@ def compare(
     settings = load_experiment(experiment, overrides or [])
     wanted = [name for name, on in (("tensorboard", tensorboard), ("mlflow", mlflow)) if on]
     trackers = open_trackers(wanted)
-    try:
+    with _stoppable():
         dataset = open_dataset(settings, quiet)
         place = Store(store) if store else None
         results, folder = run_experiment(settings, out, place, quiet, dataset, trackers, workers)
@@ -94,13 +97,43 @@ def compare(
             drop_excerpts(folder)
         written = write_all(scores, folder, quiet=quiet, excerpts=excerpts)
         trackers.finish(scores)
-    except KeyboardInterrupt:
-        console().print("Stopped. What is finished is kept; the same command goes on from there.")
-        raise typer.Exit(130) from None
     _print_scores(scores)
-    for remark in [*remarks(results), *trackers.problems]:
-        console().print(remark, soft_wrap=True)
-    console().print(f"Report: {written[0]}", soft_wrap=True)
+    _say(*remarks(results), *trackers.problems, f"Report: {written[0]}")
+
+
+@app.command(
+    epilog=_examples(
+        "affekt train experiments/demo.yaml --encoder handcrafted --out models/demo",
+        "affekt train experiments/deam.yaml --encoder mambavision-s --out models/deam --set dataset.root=~/deam",
+    )
+)
+def train(
+    experiment: Annotated[Path, typer.Argument(help="An experiment file (YAML).")],
+    encoder: Annotated[str, typer.Option(help="Name or label of one of its encoders.")],
+    out: Annotated[Path, typer.Option(help="Folder of the model.")],
+    overrides: OverridesOption = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of the comparison; runs/<name>-<fingerprint> by default.")
+    ] = None,
+    store: StoreOption = None,
+    workers: WorkersOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Train a predictor on all songs of an experiment; scores and intervals come from its folds.
+
+    A finished comparison of the experiment is taken as it is. Stopped with Ctrl-C, the same command goes on.
+    """
+    from affekt.config import load_experiment
+    from affekt.features.store import Store
+    from affekt.model.train import train_model
+
+    settings = load_experiment(experiment, overrides or [])
+    with _stoppable():
+        model = train_model(settings, encoder, out, run, Store(store) if store else None, quiet, workers)
+    _print_rows(
+        model.settings.score_rows(), ["target", "r2", "r2_low", "r2_high", "rmse", "interval", "coverage"], False
+    )
+    _say(f"Model: {out}", f"Ask it: affekt predict {out} SONG...")
 
 
 @app.command(
@@ -127,7 +160,6 @@ def report(
     Two runs on the same songs are compared: other labels, other splits, other encoders.
     """
     from affekt.evaluation.scores import score
-    from affekt.progress import console
     from affekt.report import write_all, write_report
     from affekt.report.sources import open_runs
 
@@ -138,7 +170,7 @@ def report(
     else:
         target = write_all(scores, out or folder, quiet=quiet, run=folder, excerpts=excerpts)[0]
     _print_scores(scores)
-    console().print(f"Report: {target}", soft_wrap=True)
+    _say(f"Report: {target}")
 
 
 @app.command(epilog=_examples("affekt encoders", "affekt encoders --json"))
@@ -242,12 +274,29 @@ def doctor(as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C ends a command that can be taken up again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say("Stopped. What is finished is kept; the same command goes on from there.")
+        raise typer.Exit(130) from None
+
+
+def _say(*lines: str) -> None:
+    """Remarks, on standard error."""
+    from affekt.progress import console
+
+    for line in lines:
+        console().print(line, soft_wrap=True)
+
+
 def _end_audit(audit: DeamAudit, html: Path | None) -> None:
     if html is not None:
-        from affekt.progress import console
         from affekt.report.audit import write_audit
 
-        console().print(f"Page: {write_audit(audit, html)}", soft_wrap=True)
+        _say(f"Page: {write_audit(audit, html)}")
     if not audit.usable:
         raise typer.Exit(1)
 

@@ -85,9 +85,8 @@ class ClipPlan:
         n_clip = max(1, round(self.length_s * sample_rate_hz))
         if len(audio) < n_clip:
             return np.resize(audio, (1, n_clip)).astype(np.float32, copy=False)  # np.resize repeats
-        # rounding down, unlike rounding, never moves two clips closer than the length of one
-        firsts = np.floor(self._spread(len(audio), n_clip)).astype(int)  # (n_clips,)
-        return np.stack([audio[first : first + n_clip] for first in firsts]).astype(np.float32, copy=False)
+        clips = np.stack([audio[first : first + n_clip] for first in self.firsts(len(audio), n_clip)])
+        return clips.astype(np.float32, copy=False)
 
     def cut_stream(self, pieces: Iterable[np.ndarray], n_samples: int, sample_rate_hz: int) -> np.ndarray | None:
         """Cut a song that comes piece by piece; memory is that of the clips, however long the song.
@@ -104,19 +103,40 @@ class ClipPlan:
         n_clip = max(1, round(self.length_s * sample_rate_hz))
         if n_samples < max(n_clip, MIN_SONG_S * sample_rate_hz):
             return None
-        firsts = np.floor(self._spread(n_samples, n_clip)).astype(int)  # (n_clips,)
-        clips = np.empty((len(firsts), n_clip), np.float32)
-        at = 0
-        for piece in pieces:
-            for clip, first in zip(clips, firsts.tolist(), strict=True):
-                begin, end = max(first, at), min(first + n_clip, at + len(piece))
-                if begin < end:
-                    clip[begin - first : end - first] = piece[begin - at : end - at]
-            at += len(piece)
-        return clips if at == n_samples else None
+        return cut_at(self.firsts(n_samples, n_clip), n_clip, pieces, n_samples)
+
+    def firsts(self, n_samples: int, n_clip: int) -> np.ndarray:
+        """The first sample of each clip of `n_clip` samples, shape (n_clips,), of a song that is a clip long at least.
+
+        Rounding down, unlike rounding, never moves two clips closer than the length of one.
+        """
+        return np.floor(self._spread(n_samples, n_clip)).astype(int)
 
     def _spread(self, total: float, length: float) -> np.ndarray:
         """Starts on any unit of time; the small number keeps 0.3 / 0.1 at 3."""
         n_clips = min(self.count, max(1, math.floor(total / length + 1e-9)))
         last = max(0.0, total - length)
         return np.linspace(0.0, last, n_clips) if n_clips > 1 else np.array([last / 2])
+
+
+def cut_at(firsts: np.ndarray, n_clip: int, pieces: Iterable[np.ndarray], n_samples: int) -> np.ndarray | None:
+    """Clips that begin at these samples, in a song that comes piece by piece.
+
+    Args:
+        firsts: the first sample of each clip, shape (n_clips,).
+        n_clip: samples of a clip.
+        pieces: the song's mono samples, each piece of shape (n,).
+        n_samples: how many there are expected to be, enough for every clip.
+
+    Returns:
+        float32, shape (n_clips, n_clip); None where there were more or fewer samples.
+    """
+    clips = np.empty((len(firsts), n_clip), np.float32)
+    at = 0
+    for piece in pieces:
+        for clip, first in zip(clips, firsts.tolist(), strict=True):
+            begin, end = max(first, at), min(first + n_clip, at + len(piece))
+            if begin < end:
+                clip[begin - first : end - first] = piece[begin - at : end - at]
+        at += len(piece)
+    return clips if at == n_samples else None

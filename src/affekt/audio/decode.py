@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from affekt.errors import AudioError
 
 BLOCK_FRAMES = 1 << 22  # 95 s at 44.1 kHz: most songs are one block, and a long mix needs 32 MiB of stereo at a time
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000  # beyond these the header is damaged, not the music unusual
+FULL_SCALE = 0.999  # of 16 bits, all but the last 33 steps
 LOUDEST = 1e9  # full scale is 1, and 32768 in careless float files; beyond this it is not sound
 READABLE = "WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF and whatever else libsndfile reads"
 
@@ -42,8 +44,29 @@ def decode(path: Path, sample_rate_hz: int) -> np.ndarray:
             samples that are not finite.
     """
     with SampleStream(path, sample_rate_hz) as stream:
-        pieces = list(stream)
-    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        return stream.read()
+
+
+@dataclass
+class Level:
+    """How loud a track is, as far as it was read; full scale is 1.
+
+    Attributes:
+        peak: of the mono samples before resampling.
+        n_full: how many of them lie at full scale.
+        n_frames: how many there were.
+    """
+
+    peak: float = 0.0
+    n_full: int = 0
+    n_frames: int = 0
+
+    def note(self, mono: np.ndarray, peak: float) -> None:
+        """Count some more samples, whose peak is known."""
+        self.peak = max(self.peak, peak)
+        self.n_frames += len(mono)
+        if peak >= FULL_SCALE:
+            self.n_full += int(np.count_nonzero(np.abs(mono) >= FULL_SCALE))
 
 
 class SampleStream:
@@ -54,6 +77,7 @@ class SampleStream:
 
     Attributes:
         n_samples: how many there will be, as far as the file's header says it rightly.
+        level: of what was read so far.
     """
 
     def __init__(self, path: Path, sample_rate_hz: int) -> None:
@@ -68,6 +92,7 @@ class SampleStream:
                 self._file.close()
                 raise
         self.n_samples = round(self._file.frames * sample_rate_hz / self._file.samplerate)
+        self.level = Level()
 
     def __enter__(self) -> SampleStream:
         return self
@@ -94,11 +119,16 @@ class SampleStream:
         if not n_found:
             complain_if_cut(self._path, 0, promised_frames(self._file), self._file.samplerate)
 
+    def read(self) -> np.ndarray:
+        """All samples at once, shape (n_samples,)."""
+        pieces = list(self)
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
     def _block(self) -> np.ndarray:
         """The next frames, mixed down, shape (n_frames,); empty at the end."""
         mono = _mixed_down(self._file.read(BLOCK_FRAMES, dtype="float32", always_2d=True))
         if len(mono):
-            _check_samples(self._path, mono)
+            self.level.note(mono, _checked_peak(self._path, mono))
         return mono
 
     def _resampler(self) -> soxr.ResampleStream:
@@ -155,13 +185,14 @@ def _check_header(path: Path, file: soundfile.SoundFile) -> None:
         )
 
 
-def _check_samples(path: Path, mono: np.ndarray) -> None:
+def _checked_peak(path: Path, mono: np.ndarray) -> float:
     peak = np.maximum(mono.max(), -mono.min())  # unlike max(), it lets a NaN through
     if not peak < LOUDEST:
         raise AudioError(
             f"{path}: holds samples that are not finite or out of all range (peak {peak:g}, full scale is 1). "
             f"Export it again or remove it."
         )
+    return float(peak)
 
 
 def _why(error: Exception) -> str:

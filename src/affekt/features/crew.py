@@ -24,8 +24,9 @@ from typing import cast
 
 import numpy as np
 
+from affekt.audio.decode import Level
 from affekt.errors import AudioError
-from affekt.features.prepare import Recipe, Task
+from affekt.features.prepare import Recipe, Sound, Task
 from affekt.features.worker import Header, line
 
 #: What a worker runs. Ctrl-C reaches every process of a terminal: only this one shall answer it.
@@ -47,7 +48,7 @@ DEATHS = 2
 class Prepared:
     """What `Recipe` made of a file, and how long that took."""
 
-    value: np.ndarray
+    sound: Sound
     seconds: float
 
 
@@ -98,7 +99,7 @@ class Worker:
             raise AudioError(header.text)
         if header.kind == "fault":
             raise WorkerFault(header.text)
-        return Prepared(value, header.seconds)
+        return Prepared(Sound(value, header.n_samples, Level(**header.level)), header.seconds)
 
     def stop(self) -> None:
         """End the process at once."""
@@ -227,8 +228,8 @@ class Crew:
         if self._closed:
             raise WorkerNotStarted("the run ends")
         start = time.perf_counter()
-        value = self._recipe(task)
-        return Prepared(value, time.perf_counter() - start)
+        found = self._recipe(task)
+        return Prepared(found, time.perf_counter() - start)
 
     def _hired(self) -> Worker:
         with self._lock:

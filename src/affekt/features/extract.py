@@ -227,7 +227,7 @@ class _Extraction:
 
     def _put(self, writer: Writer, one: _Lacking, prepared: Prepared) -> None:
         start = time.perf_counter()
-        encoder, value = self.encoder, prepared.value
+        encoder, value = self.encoder, prepared.sound.value
         if not encoder.runs_in_workers:
             value = activations(encoder, self.cut, one.task, value)
         if not np.isfinite(value).all():

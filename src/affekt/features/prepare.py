@@ -8,19 +8,42 @@ hundreds of megabytes to save a hundredth of the encoder's time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from affekt.audio.clips import ClipPlan
-from affekt.audio.decode import SampleStream, decode
+from affekt.audio.decode import Level, SampleStream
 from affekt.audio.frames import Windows
+from affekt.audio.track import TrackPlan
 from affekt.digest import digest
 from affekt.encoders import build_encoder
 from affekt.encoders.base import Cut, Encoder
 from affekt.errors import AudioError, EncoderError
+
+#: What may be heard of a file, by its name in JSON.
+_KINDS: dict[str, Any] = {
+    "clips": ClipPlan,
+    "windows": Windows,
+    "track": TrackPlan,
+}
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What was made of a file.
+
+    Attributes:
+        value: clips or samples, as of `sound`, or activations.
+        n_samples: length of the track at the encoder's rate.
+        level: of the track, as it was read.
+    """
+
+    value: np.ndarray
+    n_samples: int
+    level: Level
 
 
 @dataclass(frozen=True)
@@ -28,20 +51,19 @@ class Task:
     """A file, and what of it is heard."""
 
     path: Path
-    heard: ClipPlan | Windows
+    heard: ClipPlan | Windows | TrackPlan
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        kind = "clips" if isinstance(self.heard, ClipPlan) else "windows"
+        kind = next(kind for kind, plan in _KINDS.items() if isinstance(self.heard, plan))
         return {"path": str(self.path), kind: asdict(self.heard)}
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Task:
         """From what `as_dict` gave."""
-        if "clips" in told:
-            return cls(Path(told["path"]), ClipPlan(**told["clips"]))
-        windows = {**told["windows"], "times_s": tuple(told["windows"]["times_s"])}
-        return cls(Path(told["path"]), Windows(**windows))
+        kind = next(kind for kind in _KINDS if kind in told)
+        fields = {key: tuple(value) if isinstance(value, list) else value for key, value in told[kind].items()}
+        return cls(Path(told["path"]), _KINDS[kind](**fields))
 
 
 @dataclass(frozen=True)
@@ -78,17 +100,19 @@ class Recipe:
             raise EncoderError(f"{encoder.spec.name}: built by its name it is another encoder than the one sent.")
         return cls(told["sample_rate_hz"], encoder, cut)
 
-    def __call__(self, task: Task) -> np.ndarray:
+    def __call__(self, task: Task) -> Sound:
         """`sound`, or the activations where there is an encoder.
 
         Raises:
             AudioError: the file cannot be used.
         """
         found = sound(task, self.sample_rate_hz)
-        return found if self.encoder is None else activations(self.encoder, self.cut, task, found)
+        if self.encoder is None:
+            return found
+        return replace(found, value=activations(self.encoder, self.cut, task, found.value))
 
 
-def sound(task: Task, sample_rate_hz: int) -> np.ndarray:
+def sound(task: Task, sample_rate_hz: int) -> Sound:
     """What has to be kept of a file until the encoder has heard it.
 
     Returns:
@@ -98,16 +122,17 @@ def sound(task: Task, sample_rate_hz: int) -> np.ndarray:
     Raises:
         AudioError: as `decode` and `ClipPlan.cut`.
     """
-    if isinstance(task.heard, ClipPlan):
+    if not isinstance(task.heard, Windows):
         with SampleStream(task.path, sample_rate_hz) as stream:
             clips = task.heard.cut_stream(stream, stream.n_samples, sample_rate_hz)
         if clips is not None:
-            return clips
-    samples = decode(task.path, sample_rate_hz)
+            return Sound(clips, stream.n_samples, stream.level)
+    with SampleStream(task.path, sample_rate_hz) as stream:
+        samples = stream.read()
     if isinstance(task.heard, Windows):
-        return samples
+        return Sound(samples, len(samples), stream.level)
     try:
-        return task.heard.cut(samples, sample_rate_hz)
+        return Sound(task.heard.cut(samples, sample_rate_hz), len(samples), stream.level)
     except AudioError as error:
         raise AudioError(f"{task.path}: {error}") from None
 
@@ -118,7 +143,7 @@ def activations(encoder: Encoder, cut: Cut, task: Task, found: np.ndarray) -> np
     Raises:
         AudioError: as `Windows.cut`, with the file's name.
     """
-    if isinstance(task.heard, ClipPlan):
+    if not isinstance(task.heard, Windows):
         return encoder.activations(found, cut)
     assert encoder.spec.sample_rate_hz is not None  # it takes audio
     try:

@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -34,6 +34,7 @@ class Header:
         text: the reason, in words; empty for a value.
         seconds: how long it took.
         shape, dtype: of the array whose bytes follow.
+        n_samples, level: as of `Sound`.
     """
 
     kind: Literal["value", "unusable", "fault"]
@@ -41,6 +42,8 @@ class Header:
     seconds: float = 0.0
     shape: tuple[int, ...] = (0,)
     dtype: str = "<f4"
+    n_samples: int = 0
+    level: Mapping[str, Any] = field(default_factory=dict)
 
 
 def line(message: Mapping[str, Any]) -> bytes:
@@ -78,8 +81,10 @@ def _receive(messages: Iterable[bytes], incoming: queue.SimpleQueue[Any]) -> Non
 def _answer(recipe: Recipe, task: Task) -> tuple[Header, np.ndarray | None]:
     start = time.perf_counter()
     try:
-        value = np.ascontiguousarray(recipe(task))
-        return Header("value", "", time.perf_counter() - start, value.shape, value.dtype.str), value
+        found = recipe(task)
+        value, level = np.ascontiguousarray(found.value), asdict(found.level)
+        seconds = time.perf_counter() - start
+        return Header("value", "", seconds, value.shape, value.dtype.str, found.n_samples, level), value
     except AudioError as error:
         return Header("unusable", str(error)), None
     except Exception:

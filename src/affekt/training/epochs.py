@@ -144,14 +144,21 @@ class Training:
         fabric: of `start_fabric`.
         model: activations (batch, ...) to standardised values (batch, n_targets), on Fabric's device.
         train: clips to learn from.
-        validation: clips that choose the epoch.
+        validation: clips that choose the epoch; None to keep the last one.
         recipe: how to train.
         seed: of the order of clips, dropout and augmentation.
         path: the file of a stopped fit's state; it is read if it is there.
     """
 
     def __init__(
-        self, fabric: Fabric, model: nn.Module, train: Clips, validation: Clips, recipe: Recipe, seed: int, path: Path
+        self,
+        fabric: Fabric,
+        model: nn.Module,
+        train: Clips,
+        validation: Clips | None,
+        recipe: Recipe,
+        seed: int,
+        path: Path,
     ) -> None:
         self.history: History = []
         self.best_epoch = -1
@@ -186,7 +193,7 @@ class Training:
             self._save()
 
     def take_best(self) -> None:
-        """Give the model the weights of the epoch with the lowest validation loss."""
+        """Give the model the weights of the epoch with the lowest validation loss, of the last one without any."""
         self._model.load_state_dict(self._best)
 
     def _epoch(self, epoch: int) -> dict[str, float]:
@@ -194,11 +201,14 @@ class Training:
         torch.manual_seed(int(np.random.SeedSequence([self._seed, epoch]).generate_state(1)[0]))
         self._model.train()
         trained = self._means("train", [self._step(*batch) for batch in self._batches(self._train, self._order(epoch))])
-        self._model.eval()
-        everything = self._batches(self._validation, np.arange(len(self._validation)))
-        with torch.no_grad():
-            validated = self._means("validation", [self._losses(self._model, *batch) for batch in everything])
+        validated = {} if self._validation is None else self._validate(self._validation)
         return {"epoch": epoch + 1, **trained, **validated, "lr": float(self._optimizer.param_groups[0]["lr"])}
+
+    def _validate(self, clips: Clips) -> dict[str, float]:
+        self._model.eval()
+        everything = self._batches(clips, np.arange(len(clips)))
+        with torch.no_grad():
+            return self._means("validation", [self._losses(self._model, *batch) for batch in everything])
 
     def _step(self, activations: Tensor, target: Tensor) -> Losses:
         # Optimiser and precision are called without Fabric's wrappers, which are felt in a small head's step.
@@ -248,12 +258,13 @@ class Training:
         Raises:
             DivergedError: a figure is not finite.
         """
+        loss = "train_loss" if self._validation is None else "validation_loss"
         if not all(map(math.isfinite, figures.values())):
             raise DivergedError(
-                f"training diverged in epoch {figures['epoch']} (validation loss {figures['validation_loss']}). "
+                f"training diverged in epoch {figures['epoch']} ({loss.replace('_', ' ')} {figures[loss]}). "
                 f"Lower training.max_lr, which is {self._recipe.max_lr:g}, or training.grad_clip."
             )
-        if not self.history or figures["validation_loss"] < self.history[self.best_epoch]["validation_loss"]:
+        if not self.history or self._validation is None or figures[loss] < self.history[self.best_epoch][loss]:
             self.best_epoch = len(self.history)
             self._best = {name: value.detach().cpu().clone() for name, value in self._model.state_dict().items()}
         self.history = [*self.history, figures]

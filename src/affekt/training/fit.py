@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -57,32 +58,65 @@ def fit_suffix(
         DivergedError: the loss left the range of numbers.
     """
     start = time.perf_counter()
+    trained = train_suffix(task, encoder, cut, recipe, folder, on_epoch)
+    model, ready = trained.model, time.perf_counter()
+    with threads_for(_flop_per_clip(model) * recipe.batch_size):
+        predictions = _predict(model, task, trained.labels)
+    shares = layer_weights(model)
+    return Fitted(
+        predictions,
+        [{**epoch, "best": number == trained.best_epoch} for number, epoch in enumerate(trained.history)],
+        n_trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        training_s=ready - start,
+        predict_s=time.perf_counter() - ready,
+        chosen={"epoch": trained.best_epoch + 1, **({"layer_weights": shares} if shares else {})},
+    )
+
+
+class Trained(NamedTuple):
+    """A trained suffix with its heads, on the CPU, in evaluation mode.
+
+    Attributes:
+        model: with the weights of the best epoch.
+        labels: what undoes the standardisation of its values.
+        history: figures of each epoch.
+        best_epoch: which of them was kept, from 0.
+    """
+
+    model: Regressor
+    labels: Standardiser
+    history: History
+    best_epoch: int
+
+
+def train_suffix(
+    task: Task,
+    encoder: Encoder,
+    cut: Cut,
+    recipe: Recipe,
+    folder: Path,
+    on_epoch: Callable[[History], None] = lambda history: None,
+) -> Trained:
+    """Train what stands behind the cut, and the heads; without validation songs the last epoch is the best.
+
+    Arguments and errors as of `fit_suffix`.
+    """
     fabric = start_fabric(recipe)
     with torch.random.fork_rng(devices=[]), storage_errors(folder):
         torch.manual_seed(task.seed)
         labels = Standardiser.fit(task.y(task.fold.train))
         model = Regressor(encoder.suffix(cut), encoder.spec.embedding_dim, labels.mean.size, recipe).to(fabric.device)
         train = Clips.of(task, task.fold.train, labels, fabric.device)
-        validation = Clips.of(task, task.fold.validation, labels, fabric.device)
+        validation = Clips.of(task, task.fold.validation, labels, fabric.device) if task.fold.validation else None
         embeddings = _embed(model, train)
         with threads_for(_flop_per_clip(model) * recipe.batch_size):
             model.standardise.learn(embeddings)
             training = _training(fabric, model, train, validation, recipe, task.seed, folder / STATE)
             training.run(on_epoch)
             training.take_best()
-            ready = time.perf_counter()
-            predictions = _predict(model, task, labels)
-            predict_s = time.perf_counter() - ready
-        shares = layer_weights(model)
+        model = model.cpu().eval()
         _keep(model, folder)
-    return Fitted(
-        predictions,
-        [{**epoch, "best": number == training.best_epoch} for number, epoch in enumerate(training.history)],
-        n_trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        training_s=ready - start,
-        predict_s=predict_s,
-        chosen={"epoch": training.best_epoch + 1, **({"layer_weights": shares} if shares else {})},
-    )
+    return Trained(model, labels, training.history, training.best_epoch)
 
 
 class Regressor(nn.Module):
@@ -108,12 +142,12 @@ def _flop_per_clip(model: Regressor) -> float:
 
 
 def _training(
-    fabric: Fabric, model: Regressor, train: Clips, validation: Clips, recipe: Recipe, seed: int, path: Path
+    fabric: Fabric, model: Regressor, train: Clips, validation: Clips | None, recipe: Recipe, seed: int, path: Path
 ) -> Training:
     """Of the whole model; or, where nothing but the head can change, of the head on what it takes, kept in memory."""
     if not isinstance(model.suffix, nn.Identity):
         return Training(fabric, model, train, validation, recipe, seed, path)
-    train, validation = _standardised(model, train), _standardised(model, validation)
+    train, validation = _standardised(model, train), validation and _standardised(model, validation)
     return Training(fabric, model.head, train, validation, recipe, seed, path)
 
 
@@ -137,7 +171,6 @@ def _embed(model: Regressor, clips: Clips) -> Tensor:
 
 def _predict(model: Regressor, task: Task, labels: Standardiser) -> dict[str, np.ndarray]:
     """Predictions of the test fold's songs, on the data set's scale."""
-    model = model.cpu().eval()
     songs = task.fold.test
     with torch.inference_mode():
         by_row = torch.cat([model(activations) for activations in _batches(Clips(task.table, songs))])

@@ -35,24 +35,64 @@ def fit_ridge(task: Task, clip: float | None = 5.0) -> Fitted:
         clip: standardised embeddings are clipped to +-this; None for not at all.
     """
     start = time.perf_counter()
+    x_test, _ = task.x(task.fold.test)  # (n, dim); over time n counts frames
+    ridge = solve(task, clip)
+    trained = time.perf_counter()
+    fitted = _fitted(task, ridge.predict(x_test), n_trainable=ridge.n_weights, start=start)
+    if ridge.alphas is not None:
+        fitted.predict_s = time.perf_counter() - trained
+        fitted.chosen = {"alpha": ridge.alphas.tolist()}
+    return fitted
+
+
+class Ridge(NamedTuple):
+    """A solved ridge regression, from embeddings to the data set's scale.
+
+    Attributes:
+        scale: of embeddings.
+        clip: standardised embeddings are clipped to +-this; None for not at all.
+        line: on standardised embeddings; None where they have no dimensions, and only the mean is left.
+        labels: of annotations.
+        alphas: the strength for each target, (n_targets,); None without dimensions.
+    """
+
+    scale: Standardiser
+    clip: float | None
+    line: Line | None
+    labels: Standardiser
+    alphas: np.ndarray | None
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Embeddings (n, dim) to values on the data set's scale, (n, n_targets)."""
+        if self.line is None:
+            return np.repeat(self.labels.mean[None], len(x), axis=0)
+        return self.labels.undo(self.line.predict(self.scale.apply(x, self.clip)))
+
+    @property
+    def n_weights(self) -> int:
+        """Number of weights, intercepts included."""
+        return (self.scale.mean.size + 1) * self.labels.mean.size
+
+
+def solve(task: Task, clip: float | None = 5.0, alphas: np.ndarray | None = None) -> Ridge:
+    """Fit on the fold's training and validation songs.
+
+    Args:
+        task: one fold.
+        clip: as of `fit_ridge`.
+        alphas: strengths that are decided already, (n_targets,); None to choose them.
+    """
     train = [*task.fold.train, *task.fold.validation]
-    (x, song), (x_test, _) = task.x(train), task.x(task.fold.test)  # (n, dim); over time n counts frames
-    labels = Standardiser.fit(task.y(train))
+    x, song = task.x(train)
+    labels, scale = Standardiser.fit(task.y(train)), Standardiser.fit(x)
     if x.shape[1] == 0:  # an encoder that hears nothing: the intercept alone
-        predicted = np.repeat(labels.mean[None], len(x_test), axis=0)
-        return _fitted(task, predicted, n_trainable=labels.mean.size, start=start)
-    scale = Standardiser.fit(x)
+        return Ridge(scale, clip, None, labels, None)
     z, y = scale.apply(x, clip), labels.apply(task.y(train))
     whole = decompose(z)
-    errors = errors_by_parts(z, y, _parts(song, task.seed)) if task.over_time else errors_by_single_songs(whole, y)
-    alphas = ALPHAS[np.argmin(errors, axis=0)]  # (target,)
-    line = fit_line(whole, y, alphas)
-    trained = time.perf_counter()
-    predicted = labels.undo(line.predict(scale.apply(x_test, clip)))
-    fitted = _fitted(task, predicted, n_trainable=(x.shape[1] + 1) * predicted.shape[1], start=start)
-    fitted.predict_s = time.perf_counter() - trained
-    fitted.chosen = {"alpha": alphas.tolist()}
-    return fitted
+    if alphas is None:
+        errors = errors_by_parts(z, y, _parts(song, task.seed)) if task.over_time else errors_by_single_songs(whole, y)
+        alphas = ALPHAS[np.argmin(errors, axis=0)]
+    return Ridge(scale, clip, fit_line(whole, y, alphas), labels, alphas)
 
 
 class Line(NamedTuple):

@@ -1,0 +1,135 @@
+"""What stands behind the prefix, as a model keeps it: from activations of a track's clips to values on the scale.
+
+Two kinds, as heads are of two kinds. Ridge was fitted on means over a song's clips, in closed form: it averages first,
+and runs without torch. A trained suffix was fitted clip by clip: its values are averaged. A model that was trained over
+time judges each moment alone, whichever its kind.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from affekt.training.ridge import Ridge
+
+if TYPE_CHECKING:
+    from affekt.training.fit import Regressor
+    from affekt.training.table import Standardiser
+
+Tensors = Mapping[str, np.ndarray]
+
+
+class Readout(ABC):
+    """Activations (n, ...) at the cut to values."""
+
+    #: Whether a track's value is that of its mean embedding, or the mean of its clips' values.
+    averages_first: bool
+
+    @abstractmethod
+    def values(self, activations: np.ndarray) -> np.ndarray:
+        """A value for each clip by itself, on the scale, (n, n_targets)."""
+
+    @abstractmethod
+    def distances(self, activations: np.ndarray) -> np.ndarray:
+        """How far each clip lies from the centre of what was trained on, (n,): root mean square of its z-scores."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, np.ndarray]:
+        """All that is learnt, by name; what `readout_of` takes."""
+
+    def of_track(self, activations: np.ndarray) -> np.ndarray:
+        """One value for all clips together, (n_targets,)."""
+        if self.averages_first:
+            return self.values(activations.mean(axis=0, dtype=np.float64, keepdims=True))[0]
+        return self.values(activations).mean(axis=0)
+
+    def distance(self, activations: np.ndarray) -> float:
+        """How far a track lies from the centre of what was trained on."""
+        if self.averages_first:
+            activations = activations.mean(axis=0, dtype=np.float64, keepdims=True)
+        return float(self.distances(activations).mean())
+
+
+class RidgeReadout(Readout):
+    """A linear map of standardised embeddings; numpy alone.
+
+    Args:
+        learnt: mean, std (dim,), slopes (dim, n_targets), intercept (n_targets,), of double precision.
+        clip: standardised embeddings are clipped to +-this; None for not at all.
+    """
+
+    averages_first = True
+
+    def __init__(self, learnt: Tensors, clip: float | None) -> None:
+        self._mean, self._std = learnt["mean"], learnt["std"]
+        self._slopes, self._intercept = learnt["slopes"], learnt["intercept"]
+        self._clip = clip
+
+    @classmethod
+    def of(cls, ridge: Ridge) -> RidgeReadout:
+        """What `solve` found, with the scale of labels taken into the line."""
+        assert ridge.line is not None  # the encoder hears something
+        slopes = ridge.line.slopes * ridge.labels.std
+        intercept = ridge.labels.undo(ridge.line.mean_y - ridge.line.mean_x @ ridge.line.slopes)
+        learnt = {"mean": ridge.scale.mean, "std": ridge.scale.std, "slopes": slopes, "intercept": intercept}
+        return cls(learnt, ridge.clip)
+
+    def values(self, activations: np.ndarray) -> np.ndarray:
+        """As of `Readout`."""
+        z = self._z(activations)
+        z = z if self._clip is None else z.clip(-self._clip, self._clip)
+        found: np.ndarray = z @ self._slopes + self._intercept
+        return found
+
+    def distances(self, activations: np.ndarray) -> np.ndarray:
+        """As of `Readout`."""
+        return np.sqrt((self._z(activations) ** 2).mean(axis=1))
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """As of `Readout`."""
+        return {"mean": self._mean, "std": self._std, "slopes": self._slopes, "intercept": self._intercept}
+
+    def _z(self, activations: np.ndarray) -> np.ndarray:
+        return (activations - self._mean) / self._std
+
+
+class TrainedReadout(Readout):
+    """A suffix and its heads, run by torch.
+
+    Args:
+        regressor: activations to standardised values.
+        labels: what undoes the standardisation.
+    """
+
+    averages_first = False
+    #: Clips at a time: a track has many windows, and a suffix may be large.
+    _BATCH = 32
+
+    def __init__(self, regressor: Regressor, labels: Standardiser) -> None:
+        self._regressor, self._labels = regressor.eval(), labels
+
+    def values(self, activations: np.ndarray) -> np.ndarray:
+        """As of `Readout`."""
+        import torch
+
+        with torch.inference_mode():
+            found = [self._regressor(batch) for batch in torch.from_numpy(activations).float().split(self._BATCH)]
+        return self._labels.undo(torch.cat(found).double().numpy())
+
+    def distances(self, activations: np.ndarray) -> np.ndarray:
+        """As of `Readout`."""
+        import torch
+
+        scale = self._regressor.standardise
+        with torch.inference_mode():
+            batches = torch.from_numpy(activations).float().split(self._BATCH)
+            z = torch.cat([(self._regressor.suffix(batch) - scale.mean) / scale.std for batch in batches])
+        return z.square().mean(dim=1).sqrt().double().numpy()
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """As of `Readout`."""
+        weights = {name: value.numpy().copy() for name, value in self._regressor.state_dict().items()}
+        return {**weights, "labels.mean": self._labels.mean, "labels.std": self._labels.std}
