@@ -3,7 +3,7 @@
 - "torch": as the stages are written.
 - "openvino": the same network, compiled. Its numbers differ from torch's in the last digits.
 - "openvino-int8": quantised to 8 bits after training, statically, by NNCF; all but the first stage, the front end,
-  where 8 bits cost more accuracy than everywhere else together. Meant for processors that multiply 8-bit integers (VNNI).
+  where 8 bits cost more accuracy than everywhere else together. Meant for processors with 8-bit products (VNNI).
 
 What quantisation needs to know of activations it learns from clips of the generated demo music, the same on every
 machine, so that activations stay a function of audio, weights and settings alone. Networks are compiled for one clip of
