@@ -31,8 +31,10 @@ PLAN = ClipPlan(2, 1.0)
 RATE_HZ = 22_050
 
 #: Extracts with two workers from the start; says how many songs were there already, and how many are new.
+#: A test run in a shell's background inherits an ignored SIGINT; a user's terminal does not.
 RUN = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from affekt.audio.clips import ClipPlan
 from affekt.data.base import Song
