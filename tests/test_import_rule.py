@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("evaluation",),
     ("contender", "folds", "record", "experiment", "report", "tracking", "doctor"),
+    ("model",),
     ("cli", "__main__"),
 )
 #: Tighter than its layer: scores are computed from results alone. `data.base` gives it words for lists of songs.

@@ -23,6 +23,8 @@ _PUBLIC = {
     "AffektError": "affekt.errors",
     "ClipPlan": "affekt.audio.clips",
     "Dataset": "affekt.data.base",
+    "Emotion": "affekt.model.emotion",
+    "Model": "affekt.model.predictor",
     "Results": "affekt.evaluation.results",
     "Song": "affekt.data.base",
     "build_encoder": "affekt.encoders",
@@ -30,7 +32,9 @@ _PUBLIC = {
     "decode": "affekt.audio.decode",
     "load_dataset": "affekt.data",
     "load_experiment": "affekt.config",
+    "load_model": "affekt.model.predictor",
     "run_experiment": "affekt.experiment",
+    "train_model": "affekt.model.train",
     "write_all": "affekt.report",
     "write_report": "affekt.report",
 }

@@ -138,6 +138,48 @@ def train(
 
 @app.command(
     epilog=_examples(
+        "affekt predict models/demo song.mp3",
+        "affekt predict models/deam ~/Music --recursive --out moods.csv",
+        "affekt predict models/deam ~/Music -r --out moods.jsonl --curve --workers 4",
+    )
+)
+def predict(
+    model: Annotated[str, typer.Argument(help="Folder of a model, or owner/name on the Hugging Face hub.")],
+    paths: Annotated[list[Path], typer.Argument(help="Audio files, and folders of them.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Table to write or complete: .csv, .json, .jsonl or .parquet.")
+    ] = None,
+    curve: Annotated[
+        bool, typer.Option("--curve", help="Follow each song over time; takes a few times as long.")
+    ] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders of folders.")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode ahead; 0 for threads.")] = 0,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Say what songs feel like: valence, arousal, an interval for each.
+
+    With --out, songs that are in the table already are not predicted again, and a run that was stopped goes on. A file
+    that cannot be read is a row with its error; the exit code is then 1.
+    """
+    from affekt.model.library import predict_library
+    from affekt.model.predictor import load_model
+    from affekt.model.rows import columns
+
+    predictor = load_model(model)
+    with _stoppable():
+        rows = predict_library(predictor, paths, out, curve, recursive, workers, quiet)
+    if out is None:
+        _print_rows(rows, columns(predictor.targets), as_json)
+    failed = [row for row in rows if row["error"]]
+    _say(*(row["error"] for row in failed[:10]), *([f"... and {len(failed) - 10} more."] if len(failed) > 10 else []))
+    _say(f"{len(rows) - len(failed)} songs predicted, {len(failed)} could not be." + (f" Table: {out}" if out else ""))
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog=_examples(
         "affekt report runs/demo-1a2b3c4d",
         "affekt report runs/deam-raw runs/deam-corrected --out runs/labels",
         "affekt report runs/demo-1a2b3c4d/results.json --out page.html",

@@ -5,9 +5,3 @@ writes it, `train` makes one, `predictor` asks it, `emotion` is the answer.
 """
 
 from __future__ import annotations
-
-from affekt.model.emotion import Emotion
-from affekt.model.predictor import Model, load_model
-from affekt.model.train import train_model
-
-__all__ = ["Emotion", "Model", "load_model", "train_model"]

@@ -118,8 +118,11 @@ class Settings(Section):
         ]
 
 
-def write_bundle(folder: Path, settings: Settings, tensors: Mapping[str, np.ndarray], card: str) -> None:
+def write_bundle(folder: Path, settings: Settings, tensors: Mapping[str, np.ndarray], card: str) -> Settings:
     """Write a model, `model.json` last: a folder without it is no model.
+
+    Returns:
+        the settings with the hash of what was written.
 
     Raises:
         StorageError: the folder cannot be written to.
@@ -131,6 +134,7 @@ def write_bundle(folder: Path, settings: Settings, tensors: Mapping[str, np.ndar
         temporary.write_bytes(content)
     write_text(folder / CARD, card)
     write_text(folder / SETTINGS, settings.model_dump_json(indent=1) + "\n")
+    return settings
 
 
 def read_bundle(folder: Path) -> tuple[Settings, dict[str, np.ndarray]]:

@@ -57,6 +57,12 @@ class Model:
         return self.settings.target_names
 
     @property
+    def fingerprint(self) -> str:
+        """Name, and hash of what was learnt: tells predictions of two models apart."""
+        assert self.settings.weights_file is not None  # it was written
+        return f"{self.settings.name}@{self.settings.weights_file.sha256[:8]}"
+
+    @property
     def sample_rate_hz(self) -> int:
         """What tracks are resampled to."""
         assert self.encoder.spec.sample_rate_hz is not None  # it takes audio

@@ -90,7 +90,7 @@ def train_model(
         chosen.section, contender, songs, chosen.alphas, fold_seed(experiment.seeds[0], WHOLE), folder, quiet
     )
     settings = _settings(experiment, chosen, contender, songs, results, whole)
-    write_bundle(out, settings, whole.readout.tensors(), model_card(settings))
+    settings = write_bundle(out, settings, whole.readout.tensors(), model_card(settings))
     return Model(settings, contender.encoder, whole.readout)
 
 
