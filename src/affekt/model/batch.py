@@ -21,11 +21,10 @@ from affekt.model.predictor import Model
 
 #: What is taken from a folder; a file that is named is tried whatever it is called.
 SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        "mp3 mp2 flac wav ogg oga opus aif aiff au w64 rf64 caf "  # libsndfile reads these,
-        "m4a aac mp4 wma webm mka ape wv"  # and ffmpeg these
-    ).split()
+    (
+        *(".mp3", ".mp2", ".flac", ".wav", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".w64", ".rf64", ".caf"),
+        *(".m4a", ".aac", ".mp4", ".wma", ".webm", ".mka", ".ape", ".wv"),  # these take ffmpeg
+    )
 )
 
 

@@ -190,11 +190,8 @@ def _read(path: Path, targets: Sequence[str]) -> list[Row]:
 def _filled(row: Row) -> Row:
     """Numbers as numbers, and nothing as None, as of a CSV."""
     text = {"path", "quadrant", "warnings", "error", "model"}
-    found = {
-        key: value if key in text or not isinstance(value, str) else float(value)
-        for key, value in row.items()
-        if value != ""
-    }
+    given = {key: value for key, value in row.items() if value != ""}
+    found = {key: float(value) if isinstance(value, str) and key not in text else value for key, value in given.items()}
     return dict.fromkeys(row) | found | ({"warnings": row.get("warnings") or ""} if not row.get("error") else {})
 
 
