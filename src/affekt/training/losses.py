@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,35 +48,45 @@ def founding_loss(
 
 
 class _FoundingLoss(torch.autograd.Function):
-    """Both penalties depend on the predictions' covariance alone, a few numbers: the gradient goes through it."""
+    """Value and gradient at once, in numpy: of arrays this small its operations take a fifth of torch's time."""
 
     @staticmethod
     def forward(ctx: Any, p: Tensor, y: Tensor, variance: float, correlation: float, toward: str) -> Tensor:
-        (n, n_targets), error = p.shape, p - y
-        centred = p - p.mean(dim=0)
-        products = centred.T @ centred  # (n_targets, n_targets), n times the covariance
-        y_centred = y - y.mean(dim=0)
-        y_products = y_centred.T @ y_centred
-        shortfall = (y_products.diagonal() - products.diagonal()).relu()  # (n_targets,), n times that of the variance
-        scale = (products.diagonal() + EPSILON).rsqrt()  # (n_targets,)
-        scales = torch.outer(scale, scale)
-        r = products * scales
-        excess = r.clone()
-        if toward == "labels":
-            y_scale = (y_products.diagonal() + EPSILON).rsqrt()
-            excess -= y_products * torch.outer(y_scale, y_scale)
-        excess.fill_diagonal_(0)
-        of_variance, of_pair = variance / n, correlation / max(1, n_targets * (n_targets - 1))  # each pair stands twice
-        loss = error.square().mean() + of_variance * shortfall.sum() + of_pair * excess.square().sum()
-        slope = 2 * of_pair * excess * scales  # d loss / d products, (n_targets, n_targets)
-        slope.diagonal().sub_(2 * of_pair * (excess * r).sum(dim=1) * scale.square() + of_variance * shortfall.sign())
-        ctx.save_for_backward(torch.addmm(error, centred, slope, beta=2 / error.numel(), alpha=2))
-        return loss
+        arrays = p.detach().cpu().numpy(), y.cpu().numpy()
+        value, gradient = _value_and_gradient(*arrays, variance, correlation, toward)
+        ctx.save_for_backward(torch.from_numpy(gradient).to(p.device))
+        return p.new_tensor(value)
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> Any:
         (gradient,) = ctx.saved_tensors  # (batch, n_targets)
         return gradient * outer[0], None, None, None, None
+
+
+def _value_and_gradient(
+    p: np.ndarray, y: np.ndarray, variance: float, correlation: float, toward: str
+) -> tuple[float, np.ndarray]:
+    """Both penalties depend on the predictions' covariance alone, a few numbers: the gradient goes through it."""
+    (n, n_targets), error = p.shape, p - y
+    centred = p - p.sum(axis=0) / n
+    products = centred.T @ centred  # (n_targets, n_targets), n times the covariance
+    y_centred = y - y.sum(axis=0) / n
+    y_products = y_centred.T @ y_centred
+    shortfall = (y_products.diagonal() - products.diagonal()).clip(min=0)  # (n_targets,), n times that of the variance
+    scale = 1 / np.sqrt(products.diagonal() + EPSILON)  # (n_targets,)
+    scales = np.multiply.outer(scale, scale)
+    r = products * scales
+    excess = r.copy()
+    if toward == "labels":
+        y_scale = 1 / np.sqrt(y_products.diagonal() + EPSILON)
+        excess -= y_products * np.multiply.outer(y_scale, y_scale)
+    np.fill_diagonal(excess, 0)
+    of_variance, of_pair = variance / n, correlation / max(1, n_targets * (n_targets - 1))  # each pair stands twice
+    value = np.vdot(error, error) / error.size + of_variance * shortfall.sum() + of_pair * np.vdot(excess, excess)
+    slope = 2 * of_pair * excess * scales  # d value / d products, (n_targets, n_targets)
+    own = 2 * of_pair * (excess * r).sum(axis=1) * scale**2 + of_variance * np.sign(shortfall)
+    slope[np.diag_indices(n_targets)] -= own
+    return float(value), ((2 / error.size) * error + 2 * (centred @ slope)).astype(p.dtype)
 
 
 def variance_penalty(prediction: Tensor, target: Tensor) -> Tensor:
