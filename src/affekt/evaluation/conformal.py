@@ -59,14 +59,19 @@ def half_widths(errors: np.ndarray, coverage: float, n_songs: int | None = None)
         DataError: there are too few of them.
     """
     n = len(errors) if n_songs is None else n_songs
-    level = np.ceil((n + 1) * coverage) / n
-    if level > 1:
+    if n < fewest(coverage):
         raise DataError(
             f"{n} songs were predicted by folds; an interval with {coverage:.0%} coverage needs at least "
-            f"{int(np.ceil(coverage / (1 - coverage)))}. Take more songs."
+            f"{fewest(coverage)}. Take more songs."
         )
-    found: np.ndarray = np.quantile(errors, level, axis=0, method="higher")
+    level = np.ceil((n + 1) * coverage - 1e-9) / n
+    found: np.ndarray = np.quantile(errors, level, axis=0, method="inverted_cdf")
     return found
+
+
+def fewest(coverage: float) -> int:
+    """The number of songs below which no interval can promise so much."""
+    return int(np.ceil(coverage / (1 - coverage) - 1e-9))
 
 
 def _by_fold(results: Results, encoder: str) -> list[tuple[int, int, np.ndarray]]:
@@ -81,10 +86,10 @@ def _by_fold(results: Results, encoder: str) -> list[tuple[int, int, np.ndarray]
 
 
 def _measured(folds: Sequence[tuple[int, int, np.ndarray]], coverage: float) -> np.ndarray:
-    """Each fold against the intervals of the seed's others; NaN where there is only one."""
+    """Each fold against the intervals of the seed's others; NaN where these are too few songs."""
     held = []
     for seed, fold, errors in folds:
         others = [error for s, f, error in folds if s == seed and f != fold]
-        if others:
+        if sum(map(len, others)) >= fewest(coverage):
             held.append(errors <= half_widths(np.concatenate(others), coverage))
     return np.concatenate(held).mean(axis=0) if held else np.full(folds[0][2].shape[1], np.nan)

@@ -138,5 +138,5 @@ def to_unit(values: np.ndarray, scale: Sequence[float]) -> np.ndarray:
 
 
 def _course_as_dict(curve: Course, targets: Sequence[str]) -> dict[str, Any]:
-    columns = {target: curve.values[:, i].round(4).tolist() for i, target in enumerate(targets)}
+    columns = {target: curve.values[:, i].tolist() for i, target in enumerate(targets)}
     return {"times_s": curve.times_s.round(3).tolist(), **columns}

@@ -24,7 +24,8 @@ from affekt.audio.track import TrackPlan
 from affekt.encoders import Cut, Encoder, build_encoder
 from affekt.errors import AudioError, ConfigError, WeightsError
 from affekt.features.prepare import Recipe, Sound, Task, sound
-from affekt.model.bundle import Settings, read_bundle
+from affekt.model.bundle import Settings, read_bundle, write_bundle
+from affekt.model.card import model_card
 from affekt.model.emotion import Course, Emotion, Interval, Remark
 from affekt.model.readout import Readout, RidgeReadout, TrainedReadout
 
@@ -121,6 +122,32 @@ class Model:
             Course(times_s, course) if curve and course is not None else None,
             tuple(self._remarks(found, self.readout.distance(heard))),
         )
+
+    def save(self, folder: Path) -> None:
+        """Write it as a bundle.
+
+        Raises:
+            StorageError: the folder cannot be written to.
+        """
+        self.settings = write_bundle(folder, self.settings, self.readout.tensors(), model_card(self.settings))
+
+    def push_to_hub(self, repository: str, private: bool = False, token: str | None = None) -> str:
+        """Put it on the Hugging Face hub.
+
+        Args:
+            repository: "owner/name"; made if need be.
+            private: whether only its owner may see a new one.
+            token: of the hub; the one that `hf auth login` or HF_TOKEN left by default.
+
+        Returns:
+            the address of the commit.
+
+        Raises:
+            StorageError: the hub refuses, or cannot be reached.
+        """
+        from affekt.model.hub import push
+
+        return push(self, repository, private, token)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Model]:

@@ -28,8 +28,7 @@ from affekt.evaluation.scores import score_table
 from affekt.experiment import common_songs, listen, open_dataset, run_experiment, run_fingerprint
 from affekt.features.store import Store
 from affekt.folds import fold_seed
-from affekt.model.bundle import Settings, Target, TrainedOn, write_bundle
-from affekt.model.card import model_card
+from affekt.model.bundle import Settings, Target, TrainedOn
 from affekt.model.predictor import Model, weights_digest
 from affekt.model.readout import Readout, RidgeReadout, TrainedReadout
 from affekt.paths import cache_home
@@ -90,8 +89,9 @@ def train_model(
         chosen.section, contender, songs, chosen.alphas, fold_seed(experiment.seeds[0], WHOLE), folder, quiet
     )
     settings = _settings(experiment, chosen, contender, songs, results, whole)
-    settings = write_bundle(out, settings, whole.readout.tensors(), model_card(settings))
-    return Model(settings, contender.encoder, whole.readout)
+    model = Model(settings, contender.encoder, whole.readout)
+    model.save(out)
+    return model
 
 
 class Chosen(NamedTuple):
@@ -236,7 +236,7 @@ def _settings(
         targets=_targets(results, section.title),
         scale=songs.scale,
         coverage=COVERAGE,
-        distance=float(np.quantile(whole.distances, FAMILIAR)),
+        distance=float(np.quantile(whole.distances, FAMILIAR, method="higher")),
         trained_on=TrainedOn(
             dataset=songs.name,
             labels=songs.labels,
