@@ -150,7 +150,7 @@ def test_a_twin_of_a_repository_without_weights(server: Any, repository: Path, m
         (repository / name).unlink()
     server.add("owner/tiny", repository)
     first = build_encoder("hf:owner/tiny", "random").settings()
-    make_unreachable(server, "stopped", monkeypatch)
+    makeunreachable(server, "stopped", monkeypatch)
     assert build_encoder("hf:owner/tiny", "random").settings() == first
     with pytest.raises(WeightsError, match="owner/tiny: no weights found"):
         build_encoder("hf:owner/tiny")
@@ -182,13 +182,13 @@ def test_the_second_time_needs_no_hub(
 ) -> None:
     server.add("owner/tiny", repository)
     first = build_encoder(f"hf:owner/tiny{revision}")
-    make_unreachable(server, how, monkeypatch)
+    makeunreachable(server, how, monkeypatch)
     second = build_encoder(f"hf:owner/tiny{revision}")
     assert second.spec == first.spec
     assert second.settings() == first.settings()
 
 
-def make_unreachable(server: Any, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def makeunreachable(server: Any, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if how == "stopped":
         server.stop()
         huggingface_hub.close_session()
@@ -204,7 +204,7 @@ def make_unreachable(server: Any, how: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_first_time_without_a_hub(server: Any, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     monkeypatch.setattr(hub, "ANSWER_S", 0.2)
     server.silent = how == "silent"
-    make_unreachable(server, how, monkeypatch)
+    makeunreachable(server, how, monkeypatch)
     start = time.perf_counter()
     with pytest.raises(WeightsError, match=r"the hub cannot be reached .* not in the local cache\. Connect .*-nano"):
         build_encoder("hf:owner/tiny")
@@ -216,7 +216,7 @@ def test_another_revision_is_not_taken_from_the_cache(
 ) -> None:
     server.add("owner/tiny", repository)
     build_encoder("hf:owner/tiny")
-    make_unreachable(server, "stopped", monkeypatch)
+    makeunreachable(server, "stopped", monkeypatch)
     with pytest.raises(WeightsError, match=rf"the model at revision {OLD} is not in the local cache"):
         build_encoder(f"hf:owner/tiny@{OLD}")
 
@@ -230,7 +230,7 @@ def test_the_newest_of_several_snapshots_serves(server: Any, repository: Path, m
     save_file(newer, repository / "model.safetensors", metadata={"format": "pt"})
     server.add("owner/tiny", repository, NEW)
     build_encoder("hf:owner/tiny")
-    make_unreachable(server, "stopped", monkeypatch)
+    makeunreachable(server, "stopped", monkeypatch)
     assert build_encoder("hf:owner/tiny").spec.weights == f"owner/tiny at {NEW[:12]}"
 
 
@@ -247,7 +247,7 @@ def test_what_another_program_left_without_the_front_end(
     """Its 24 kHz would become the default of 16 kHz without a word."""
     server.add("owner/tiny", repository)
     left_by_another_program("owner/tiny", NEW, "config.json", "model.safetensors")
-    make_unreachable(server, "stopped", monkeypatch)
+    makeunreachable(server, "stopped", monkeypatch)
     why = rf"not in the local cache as a whole \(the snapshot of commit {NEW[:12]} lacks preprocessor_config\.json\)"
     with pytest.raises(WeightsError, match=why):
         build_encoder("hf:owner/tiny", weights)
@@ -256,7 +256,7 @@ def test_what_another_program_left_without_the_front_end(
 def test_what_another_program_left_whole(server: Any, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server.add("owner/tiny", repository)
     left_by_another_program("owner/tiny", NEW, "config.json", "preprocessor_config.json", "model.safetensors")
-    make_unreachable(server, "stopped", monkeypatch)
+    makeunreachable(server, "stopped", monkeypatch)
     encoder = build_encoder("hf:owner/tiny")
     assert encoder.spec.sample_rate_hz == 24000
     assert encoder.spec.weights == f"owner/tiny at {NEW[:12]}"
@@ -268,7 +268,7 @@ def test_a_repository_without_a_front_end_is_whole_once_it_was_fetched(
     (repository / "preprocessor_config.json").unlink()
     server.add("owner/tiny", repository)
     first = build_encoder("hf:owner/tiny").settings()
-    make_unreachable(server, "stopped", monkeypatch)
+    makeunreachable(server, "stopped", monkeypatch)
     assert build_encoder("hf:owner/tiny").settings() == first
 
 
@@ -280,7 +280,7 @@ def test_a_file_that_is_gone_from_the_cache(
     build_encoder("hf:owner/tiny")
     (path,) = (tmp_path / "cache").rglob(file)
     path.unlink()
-    make_unreachable(server, "stopped", monkeypatch)
+    makeunreachable(server, "stopped", monkeypatch)
     with pytest.raises(WeightsError, match=rf"as a whole \(the snapshot of commit {NEW[:12]} lacks {file}\)"):
         build_encoder("hf:owner/tiny")
 
@@ -295,7 +295,7 @@ def test_offline_a_name_means_what_it_meant(
     for revision in order:
         build_encoder(f"hf:owner/tiny{revision}")
         time.sleep(0.02)
-    make_unreachable(server, "stopped", monkeypatch)
+    makeunreachable(server, "stopped", monkeypatch)
     for revision, commit in [(order[0], None), (order[1], None), ("", NEW), (f"@{OLD}", OLD)]:
         commit = commit or (OLD if revision in ("@v1", f"@{OLD}") else NEW)
         assert build_encoder(f"hf:owner/tiny{revision}").spec.weights == f"owner/tiny at {commit[:12]}"
@@ -310,7 +310,7 @@ def test_a_name_whose_commit_is_gone_from_the_cache(
     build_encoder(f"hf:owner/tiny@{OLD}")
     (snapshot,) = (tmp_path / "cache").rglob(NEW)
     shutil.rmtree(snapshot)
-    make_unreachable(server, "stopped", monkeypatch)
+    makeunreachable(server, "stopped", monkeypatch)
     with pytest.raises(
         WeightsError, match=rf"not in the local cache \(it stood for commit {NEW[:12]} when it was last f"
     ):
@@ -328,7 +328,7 @@ def test_a_damaged_note_is_none(
     for path in notes:
         path.write_text(content)
     assert downloads.commit_of("owner/tiny", None) is None and downloads.files_of("owner/tiny", NEW) is None
-    make_unreachable(server, "stopped", monkeypatch)
+    makeunreachable(server, "stopped", monkeypatch)
     assert build_encoder("hf:owner/tiny").spec.weights == f"owner/tiny at {NEW[:12]}"
 
 

@@ -149,7 +149,7 @@ def _from_hub(repository: str, revision: str | None, wanted: _Wanted) -> Configu
                 f"{repository}: the download cannot be written ({error.strerror}). Free some space, or set HF_HOME to "
                 "a folder on another disk."
             ) from None
-        if not _unreachable(error):
+        if not unreachable(error):
             raise
         return _from_cache(repository, revision, wanted, error)
 
@@ -172,7 +172,7 @@ def _snapshot(repository: str, folder: Path) -> Configuration:
     return Configuration(folder, f"{repository} at {folder.name[:12]}")
 
 
-def _unreachable(error: Exception) -> bool:
+def unreachable(error: Exception) -> bool:
     """Whether an error means that no hub was heard: no route, no name server, connection cut, a page instead of JSON.
 
     The hub's client is built on httpx, under whatever name the installed version brings it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from affekt.encoders.hub import find_checkpoint
+from affekt.encoders.hub import find_checkpoint, unreachable
 from affekt.errors import DataError, MissingExtraError, StorageError
 from affekt.model.bundle import CARD, SETTINGS, WEIGHTS
 
@@ -32,7 +32,7 @@ def push(model: Model, repository: str, private: bool, token: str | None) -> str
     """Write a model's three files into a repository of the hub; see `Model.push_to_hub`."""
     try:
         from huggingface_hub import ModelHubMixin
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+        from huggingface_hub.errors import HFValidationError
     except ImportError:
         raise MissingExtraError(f"pushing to {repository}", "models") from None
 
@@ -46,7 +46,9 @@ def push(model: Model, repository: str, private: bool, token: str | None) -> str
         return str(Pushed().push_to_hub(repository, private=private, token=token, commit_message=model.fingerprint))
     except HFValidationError as error:
         raise StorageError(f'"{repository}": cannot be the name of a repository ({error}).') from None
-    except (HfHubHTTPError, OSError) as error:
+    except Exception as error:
+        if not unreachable(error):  # the hub's own refusals count as that, too
+            raise
         raise StorageError(
             f"{repository}: the hub did not take it ({' '.join(str(error).split())[:300]}). Check the name, and that "
             "HF_TOKEN may write there."

@@ -37,7 +37,12 @@ def columns(targets: Sequence[str]) -> list[str]:
 
 def name_of(path: Path) -> str:
     """A path as text that any file can hold: bytes that are no UTF-8 stand there as \\x.."""
-    return str(path).encode("utf-8", "backslashreplace").decode()
+    return as_text(str(path))
+
+
+def as_text(words: str) -> str:
+    """Words that may hold such a path."""
+    return words.encode("utf-8", "backslashreplace").decode()
 
 
 def row_of(answer: Answer, targets: Sequence[str], model: str) -> Row:
@@ -48,7 +53,11 @@ def row_of(answer: Answer, targets: Sequence[str], model: str) -> Row:
         targets: what it predicts.
         model: its name and hash.
     """
-    row: Row = dict.fromkeys(columns(targets)) | {"path": name_of(answer.path), "error": answer.error, "model": model}
+    row: Row = dict.fromkeys(columns(targets)) | {
+        "path": name_of(answer.path),
+        "error": answer.error and as_text(answer.error),
+        "model": model,
+    }
     emotion = answer.emotion
     if emotion is None:
         return row
@@ -173,8 +182,8 @@ def read_rows(path: Path, targets: Sequence[str]) -> list[Row]:
 def _read(path: Path, targets: Sequence[str]) -> list[Row]:
     suffix = path.suffix.lower()
     if suffix == ".json":
-        rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))
-        return rows
+        found: list[Row] = json.loads(path.read_text(encoding="utf-8"))
+        return found
     if suffix == ".jsonl":
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     if suffix == ".parquet":
@@ -182,7 +191,10 @@ def _read(path: Path, targets: Sequence[str]) -> list[Row]:
 
         frame: pd.DataFrame = pd.read_parquet(path)
         return [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
-    rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8", errors="strict"))))
+    table = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+    if not {"path", "model"} <= set(table.fieldnames or ()):
+        raise ValueError("no column path, or no column model")
+    rows: list[Row] = list(table)
     curves = _read_curves(path.with_suffix(".curve.csv"), targets)
     return [row | ({"curve": curves[row["path"]]} if row["path"] in curves else {}) for row in rows]
 
