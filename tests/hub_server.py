@@ -96,7 +96,10 @@ def handler_of(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if name:
                 return self.committed(name, hub.revisions[rest], body)
             assert "/preupload/" in path, path
-            files = [{"path": file["path"], "uploadMode": "regular"} for file in json.loads(body)["files"]]
+            files = [
+                {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for file in json.loads(body)["files"]
+            ]
             self.answer(200, json.dumps({"files": files}).encode())
 
         def created(self, asked: dict[str, Any]) -> None:
