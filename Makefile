@@ -25,8 +25,9 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
 	@touch $(STAMP)
 
-demo: $(STAMP) ## compare four encoders on generated music, on any laptop, in under three minutes
+demo: $(STAMP) ## compare four encoders on generated music and train a predictor, on any laptop, in under three minutes
 	$(BIN)/affekt compare experiments/demo.yaml
+	$(BIN)/affekt train experiments/demo.yaml --encoder handcrafted --out models/demo
 
 test: $(STAMP) lint ## check style and types, run every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal

@@ -180,3 +180,25 @@ def test_output_can_be_piped_into_something_that_stops_reading() -> None:
     command = f"{sys.executable} -m affekt encoders | head -1"
     found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert found.stdout == "name\tinput\tweights\tlicence\tneeds\n" and found.stderr == ""
+
+
+def test_train_and_predict(song_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "small.yaml"
+    path.write_text(
+        f"name: small\ndataset: {{name: folder, root: {song_folder}, scale: [1, 9]}}\nsplit: {{folds: 4}}\n"
+        "clips: {count: 2, length_s: 1.5}\nencoders: [mambavision-nano]\n"
+    )
+    model, run = tmp_path / "model", tmp_path / "run"
+    trained = affekt("train", path, "--encoder", "mambavision-nano", "--out", model, "--run", run)
+    assert trained.returncode == 0 and f"affekt predict {model}" in trained.stderr
+    assert [line.split("\t")[0] for line in trained.stdout.splitlines()] == ["target", "valence", "arousal"]
+    songs = [song_folder / "audio" / f"song0{i}.wav" for i in range(2)]
+    said = affekt("predict", model, *songs, "--json")
+    assert said.returncode == 0 and "2 songs predicted" in said.stderr
+    assert [row["path"] for row in json.loads(said.stdout)] == [str(song) for song in songs]
+    (tmp_path / "broken.mp3").write_text("no music")
+    found = affekt("predict", model, *songs, tmp_path / "broken.mp3", "--out", tmp_path / "t.csv")
+    assert found.returncode == 1 and "broken.mp3: is not audio" in found.stderr and found.stdout == ""
+    assert (tmp_path / "t.csv").read_text().count("\n") == 4
+    none = affekt("predict", tmp_path, songs[0])
+    assert none.returncode == 2 and "it is no model" in none.stderr and "Traceback" not in none.stderr
