@@ -102,6 +102,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, song_folder: Path) -> Pa
     load_demo(folder / "home", n_songs=N_SONGS, progress=False)
     shutil.copytree(ROOT / "experiments", folder / "experiments")
     shutil.copytree(song_folder, folder / "my-music")
+    shutil.copy(song_folder / "audio" / "song00.wav", folder / "song.wav")
     for block in [*blocks(README, "yaml"), *blocks(README, "python")]:
         if name := named_file(block):
             (folder / name).write_text(block, encoding="utf-8")
