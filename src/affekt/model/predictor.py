@@ -20,6 +20,7 @@ import numpy as np
 import soxr
 
 from affekt.audio.decode import Level
+from affekt.audio.speech import sounds_like_speech
 from affekt.audio.track import TrackPlan
 from affekt.encoders import Cut, Encoder, build_encoder
 from affekt.errors import AudioError, ConfigError, WeightsError
@@ -120,7 +121,7 @@ class Model:
             self.settings.scale,
             found.n_samples / self.sample_rate_hz,
             Course(times_s, course) if curve and course is not None else None,
-            tuple(self._remarks(found, self.readout.distance(heard))),
+            tuple(self._remarks(found, self.readout.distance(heard), found.value[: len(heard)])),
         )
 
     def save(self, folder: Path) -> None:
@@ -178,7 +179,7 @@ class Model:
         low, high = self.settings.scale
         return Interval(max(low, float(value) - half_width), min(high, float(value) + half_width))
 
-    def _remarks(self, found: Sound, distance: float) -> Iterator[Remark]:
+    def _remarks(self, found: Sound, distance: float, clips: np.ndarray) -> Iterator[Remark]:
         settings, level = self.settings, found.level
         if settings.trained_on.synthetic:
             yield Remark("synthetic", "The model was trained on synthetic music: this says nothing about real music.")
@@ -194,6 +195,8 @@ class Model:
                 f"The track is {found.n_samples / self.sample_rate_hz:.1f} s long and was repeated to "
                 f"{settings.window_s:g} s, which the model hears at once.",
             )
+        if sounds_like_speech(clips, self.sample_rate_hz):
+            yield Remark("speech", "It sounds like speech; the model was trained on music.")
         if distance > settings.distance:
             yield Remark(
                 "unfamiliar", "The track is unlike what the model was trained on: its interval may be too narrow."
