@@ -2,7 +2,7 @@
 
 Four songs of equal length, 44.1 kHz stereo FLAC, are decoded into six clips of 5 s at 16 kHz by the crew that works
 ahead of every encoder, in one worker process and in two, taking turns; workers run before the clock starts. Memory is
-the highest that a worker held, its interpreter and libraries included (Linux; elsewhere it is left out). Run from anywhere:
+the highest that a worker held, its interpreter and libraries included (on Linux alone). Run from anywhere:
 
     python benchmarks/scaling.py --rounds 5 --json scaling.json
 """
