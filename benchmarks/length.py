@@ -35,7 +35,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for length_s in LENGTHS_S:
-            path = _song(Path(folder), length_s)
+            path = song(Path(folder), length_s)
             pieces = functools.partial(sound, Task(path, PLAN), CLIP_RATE_HZ)
             whole = functools.partial(_cut_whole, path)
             rows.append(compare(f"clips of {length_s} s", pieces, whole, options.rounds))
@@ -59,7 +59,7 @@ def _peak_mb(job: Job) -> float:
     return peak / 1e6
 
 
-def _song(folder: Path, length_s: int) -> Path:
+def song(folder: Path, length_s: int) -> Path:
     """Noise around a tone, a minute of it again and again."""
     rng = np.random.default_rng(0)
     path = folder / f"{length_s}.flac"

@@ -23,7 +23,7 @@ from affekt.errors import AffektError, ConfigError, problems
 from affekt.registry import DATASETS, ENCODERS, did_you_mean
 
 Head = Literal["ridge", "linear", "mlp", "seed"]
-Engine = Literal["torch", "openvino", "openvino-int8"]
+Engine = Literal["torch", "openvino-int8"]
 
 
 def parse_freeze(freeze: str) -> int | None:
@@ -260,8 +260,7 @@ class Experiment(Section):
         "last", description="transformers: last, a layer counted from 1, or weighted (a learned sum of all layers)"
     )
     engine: Engine = Field(
-        "torch",
-        description="what runs frozen layers: torch, or on the CPU openvino or openvino-int8 (8 bits)",
+        "torch", description="what runs frozen layers: torch, or on the CPU openvino-int8 (8 bits, see encoders.md)"
     )
     head: Head = Field("ridge", description="ridge (closed form), linear, mlp, or seed (the founding two heads)")
     clip_embeddings: float | None = Field(

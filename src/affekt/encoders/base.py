@@ -100,7 +100,7 @@ class Encoder(ABC):
         """Choose what runs the stages before the cut. Without stages there is nothing to choose.
 
         Args:
-            engine: "torch", "openvino" or "openvino-int8".
+            engine: "torch" or "openvino-int8".
 
         Raises:
             ConfigError: the engine does not work for this encoder.

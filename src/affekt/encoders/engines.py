@@ -1,9 +1,9 @@
 """Engines: what runs the frozen stages of an encoder on the CPU in place of torch.
 
-- "torch": as the stages are written.
-- "openvino": the same network, compiled. Its numbers differ from torch's in the last digits.
-- "openvino-int8": quantised to 8 bits after training, statically, by NNCF; all but the first stage, the front end,
-  where 8 bits cost more accuracy than everywhere else together. Meant for processors with 8-bit products (VNNI).
+- "torch": the stages, rebuilt to run without gradients (`affekt.encoders.inference`).
+- "openvino-int8": quantised to 8 bits after training, statically, by NNCF, and compiled by OpenVINO; all but the first
+  stage, the front end, where 8 bits cost more accuracy than everywhere else together. Meant for processors with 8-bit
+  products (VNNI); on others torch is quicker.
 
 What quantisation needs to know of activations it learns from clips of the generated demo music, the same on every
 machine, so that activations stay a function of audio, weights and settings alone. Networks are compiled for one clip of
@@ -36,13 +36,13 @@ from affekt.data.synthesis import SAMPLE_RATE_HZ, render
 from affekt.encoders.stages import Stage
 from affekt.errors import MissingExtraError
 
-TORCH, OPENVINO, OPENVINO_INT8 = "torch", "openvino", "openvino-int8"
-#: Packages of each engine, all of one extra.
-PACKAGES = {TORCH: (), OPENVINO: ("openvino",), OPENVINO_INT8: ("openvino", "nncf")}
+TORCH, OPENVINO_INT8 = "torch", "openvino-int8"
+#: Packages that the latter needs, both of one extra.
+PACKAGES = ("openvino", "nncf")
 EXTRA = "openvino"
 
 #: Part of the store's key. Raise it with every change to how stages are compiled or quantised.
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 #: Pieces of generated music that quantisation hears, one clip of each, and the seed they are drawn from.
 N_CALIBRATION = 16
 CALIBRATION_SEED = 0
@@ -60,7 +60,7 @@ def require(engine: str) -> None:
     Raises:
         MissingExtraError: one is not.
     """
-    if any(importlib.util.find_spec(package) is None for package in PACKAGES[engine]):
+    if engine != TORCH and any(importlib.util.find_spec(package) is None for package in PACKAGES):
         raise MissingExtraError(f'engine "{engine}"', EXTRA)
 
 
@@ -68,46 +68,40 @@ def settings(engine: str) -> dict[str, Any]:
     """What an engine adds to the store's key; nothing for torch."""
     if engine == TORCH:
         return {}
-    about: dict[str, Any] = {"name": engine, "version": ENGINE_VERSION}
-    if engine == OPENVINO_INT8:
-        about["calibration"] = [GENERATOR_VERSION, CALIBRATION_SEED, N_CALIBRATION]
-    return {"engine": {**about, **{package: version(package) for package in PACKAGES[engine]}}}
+    calibration = [GENERATOR_VERSION, CALIBRATION_SEED, N_CALIBRATION]
+    about = {"name": engine, "version": ENGINE_VERSION, "calibration": calibration}
+    return {"engine": {**about, **{package: version(package) for package in PACKAGES}}}
 
 
-def calibration_clips(sample_rate_hz: int, n_samples: int, engine: str = OPENVINO_INT8) -> np.ndarray:
+def calibration_clips(sample_rate_hz: int, n_samples: int) -> np.ndarray:
     """The beginnings of generated pieces of music, which differ in tempo, loudness, register, brightness and style.
 
     Args:
         sample_rate_hz: of the clips.
         n_samples: length of each.
-        engine: that they are for; one that is not quantised needs a single clip, to see its shape.
 
     Returns:
-        Clips, float32, shape (n_clips, n_samples).
+        Clips, float32, shape (N_CALIBRATION, n_samples).
     """
     length_s = n_samples / sample_rate_hz + 0.1  # resampling may end a few samples early
-    n_clips = N_CALIBRATION if engine == OPENVINO_INT8 else 1
-    pieces = [song.piece for song in draw_corpus(N_CALIBRATION, CALIBRATION_SEED).songs[:n_clips]]
+    pieces = [song.piece for song in draw_corpus(N_CALIBRATION, CALIBRATION_SEED).songs]
     clips = [soxr.resample(render(piece, length_s), SAMPLE_RATE_HZ, sample_rate_hz) for piece in pieces]
     return np.stack([clip[:n_samples] for clip in clips]).astype(np.float32)
 
 
-def compiled(stages: Sequence[Stage], inputs: Tensor, engine: str) -> Run:
-    """Compile stages for clips of one length.
+def compiled(stages: Sequence[Stage], inputs: Tensor) -> Run:
+    """Quantise stages and compile them for clips of one length.
 
     Args:
         stages: those before the cut, on the CPU.
-        inputs: what preprocessing makes of calibration clips, (n_clips, ...); one shows the shape, more serve int8.
-        engine: "openvino" or "openvino-int8".
+        inputs: what preprocessing makes of calibration clips, (n_clips, ...).
 
     Returns:
         a function from what preprocessing makes of any number of clips, (batch, ...), to activations (batch, ...).
     """
     with _quiet():
         openvino = imported("openvino")
-        network = _converted(stages, inputs[:1])
-        if engine == OPENVINO_INT8:
-            network = _quantised(network, inputs)
+        network = _quantised(_converted(stages, inputs[:1]), inputs)
         n_threads = torch.get_num_threads()
         hints = {
             "INFERENCE_PRECISION_HINT": "f32",  # what is not quantised: newer processors would take half precision
@@ -147,8 +141,12 @@ def _converted(stages: Sequence[Stage], example: Tensor) -> Any:
 
 
 def _quantised(network: Any, inputs: Tensor) -> Any:
+    """The network in 8 bits but for its first stage."""
     nncf = imported("nncf")
     nncf.set_log_level(logging.ERROR)
+    # Without VNNI, sums of two products are cut off at 16 bits: weights at half their range keep below that, and the
+    # numbers are the same on every processor.
+    within_range = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE)
     samples = nncf.Dataset(list(inputs.numpy()), lambda clip: clip[None])
     return nncf.quantize(
         network,
@@ -156,6 +154,7 @@ def _quantised(network: Any, inputs: Tensor) -> Any:
         subset_size=len(inputs),
         model_type=nncf.ModelType.TRANSFORMER,
         ignored_scope=nncf.IgnoredScope(patterns=[FIRST_STAGE]),
+        advanced_parameters=within_range,
     )
 
 

@@ -18,7 +18,6 @@ from torch import Tensor
 from affekt.digest import digest
 from affekt.encoders.base import Cut, EncoderSpec
 from affekt.encoders.drawn import random_source, seeded
-from affekt.encoders.engines import OPENVINO, TORCH
 from affekt.encoders.hub import Checkpoint, Configuration
 from affekt.encoders.staged import StagedEncoder
 from affekt.encoders.stages import Stage
@@ -185,7 +184,6 @@ class PretrainedEncoder(StagedEncoder):
     """
 
     model: Any
-    engines = (TORCH, OPENVINO)
 
     def __init__(self, source: Pretrained, model: Any, network: Network, front_end: FrontEnd) -> None:
         self.model = model

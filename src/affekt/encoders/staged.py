@@ -208,22 +208,21 @@ class StagedEncoder(Encoder):
 
     def _runner(self, cut: Cut, n_samples: int) -> Callable[[Tensor], Tensor]:
         """What runs the stages before the cut, for clips of this length."""
-        engine = self.engine_at(cut)
-        if engine == TORCH:
+        if self.engine_at(cut) == TORCH:
             return functools.partial(run_stages, self.prefix(cut))
-        key = engine, self.layer, cut.index, n_samples
+        key = self.layer, cut.index, n_samples
         if key not in self._compiled:
             assert self.spec.sample_rate_hz is not None  # of the audio that clips are cut from
             self.model.eval()
-            self._tell(f"(compiling for {engine})")
+            self._tell(f"(compiling for {self.engine})")
             self.model.requires_grad_(False)  # tracing takes no trainable constants; suffixes are set to be trained
-            music = torch.from_numpy(calibration_clips(self.spec.sample_rate_hz, n_samples, engine))
+            music = torch.from_numpy(calibration_clips(self.spec.sample_rate_hz, n_samples))
             with torch.no_grad():
-                self._compiled[key] = compiled(self.heard()[: cut.index], self.preprocess(music), engine)
+                self._compiled[key] = compiled(self.heard()[: cut.index], self.preprocess(music))
         return self._compiled[key]
 
     @functools.cached_property
-    def _compiled(self) -> dict[tuple[str, str | int, int, int], Callable[[Tensor], Tensor]]:
+    def _compiled(self) -> dict[tuple[str | int, int, int], Callable[[Tensor], Tensor]]:
         return {}
 
     def suffix(self, cut: Cut) -> nn.Module | None:

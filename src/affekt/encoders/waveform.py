@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from affekt.encoders.base import Cut, EncoderSpec
 from affekt.encoders.convolutions import rebuilt_extractor, rebuilt_position
 from affekt.encoders.drawn import random_source
-from affekt.encoders.engines import OPENVINO, OPENVINO_INT8, TORCH
+from affekt.encoders.engines import OPENVINO_INT8, TORCH
 from affekt.encoders.hub import find_checkpoint
 from affekt.encoders.pretrained import (
     Pretrained,
@@ -117,7 +117,7 @@ class WaveformEncoder(StagedEncoder):
     """
 
     model: Any
-    engines = (TORCH, OPENVINO, OPENVINO_INT8)
+    engines = (TORCH, OPENVINO_INT8)
 
     def __init__(
         self,

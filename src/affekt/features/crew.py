@@ -101,6 +101,11 @@ class Worker:
             raise WorkerFault(header.text)
         return Prepared(Sound(value, header.n_samples, Level(**header.level)), header.seconds)
 
+    @property
+    def process_id(self) -> int:
+        """By which the system knows it."""
+        return self._process.pid
+
     def stop(self) -> None:
         """End the process at once."""
         self._process.kill()
@@ -190,6 +195,12 @@ class Crew:
                 self._idle.put(None)
             self._begun = True
             self._sending = self._n_workers > 0
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Of the workers that run."""
+        with self._lock:
+            return [worker.process_id for worker in self._all]
 
     def submit(self, task: Task) -> Future[Prepared]:
         """Prepare one file some time soon.

@@ -16,7 +16,6 @@ from affekt.audio.spectrogram import LogMel
 from affekt.digest import digest
 from affekt.encoders.base import Cut, EncoderSpec
 from affekt.encoders.drawn import random_source
-from affekt.encoders.engines import OPENVINO, TORCH
 from affekt.encoders.musicnn.inference import faster
 from affekt.encoders.musicnn.model import EMBEDDING_DIM, N_BANDS, N_FRAMES, Musicnn, build
 from affekt.encoders.musicnn.weights import load_weights
@@ -46,8 +45,6 @@ class MusicnnEncoder(StagedEncoder):
         weights: where they come from, in words.
         licence: of the weights.
     """
-
-    engines = (TORCH, OPENVINO)
 
     def __init__(self, name: str, model: Musicnn, weights: str, licence: str) -> None:
         self.model: Musicnn = model
