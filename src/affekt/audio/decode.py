@@ -1,4 +1,4 @@
-"""A file to samples: any format libsndfile reads, any rate, any number of channels, to float32 mono at one rate.
+"""A file to samples: any format libsndfile or ffmpeg reads, any rate and channels, to float32 mono at one rate.
 
 Conventions: all channels weigh the same in the downmix (the centre and low-frequency channels of 5.1 included);
 resampling is soxr at high quality; loudness is left as it is. Files are read, mixed down and resampled block by block;
@@ -19,6 +19,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from affekt.audio import ffmpeg
 from affekt.audio.integrity import complain_if_cut, open_whole, promised_frames
 from affekt.errors import AudioError
 
@@ -26,6 +27,7 @@ BLOCK_FRAMES = 1 << 22  # 95 s at 44.1 kHz: most songs are one block, and a long
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000  # beyond these the header is damaged, not the music unusual
 FULL_SCALE = 0.999  # of 16 bits, all but the last 33 steps
 LOUDEST = 1e9  # full scale is 1, and 32768 in careless float files; beyond this it is not sound
+UNKNOWN_FORMAT = 1  # libsndfile's code for a file that is none of its formats; damage to one of them has other codes
 READABLE = "WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF and whatever else libsndfile reads"
 
 
@@ -85,7 +87,7 @@ class SampleStream:
         self._sample_rate_hz = sample_rate_hz
         with _told(self._path):
             _check_is_file(self._path)
-            self._file = open_whole(self._path)
+            self._file = _opened(self._path)
             try:
                 _check_header(self._path, self._file)
             except BaseException:
@@ -133,6 +135,22 @@ class SampleStream:
 
     def _resampler(self) -> soxr.ResampleStream:
         return soxr.ResampleStream(self._file.samplerate, self._sample_rate_hz, 1, dtype="float32", quality="HQ")
+
+
+def _opened(path: Path) -> soundfile.SoundFile | ffmpeg.FfmpegFile:
+    """By libsndfile, or by ffmpeg where libsndfile knows no such format."""
+    try:
+        return open_whole(path)
+    except soundfile.LibsndfileError as error:
+        if error.code != UNKNOWN_FORMAT:
+            raise
+        program = ffmpeg.program()
+        if program is None:
+            raise AudioError(
+                f"{path}: {_why(error)}. Readable are {READABLE}, and m4a, wma and more once ffmpeg is on the PATH: "
+                "install ffmpeg, convert the file, or remove it."
+            ) from error
+    return ffmpeg.FfmpegFile(program, path)
 
 
 @contextmanager
