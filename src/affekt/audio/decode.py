@@ -10,8 +10,9 @@ can be known about a file that was cut short.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,18 @@ def decode(path: Path, sample_rate_hz: int) -> np.ndarray:
     """
     with SampleStream(path, sample_rate_hz) as stream:
         return stream.read()
+
+
+def samples_digest(path: Path) -> str:
+    """Hash of what a file sounds like: rate, channels and every sample as it is decoded; errors as of `decode`."""
+    sha = hashlib.sha256()
+    with _told(path):
+        _check_is_file(path)
+        with contextlib.closing(_opened(path)) as file:
+            sha.update(f"{file.samplerate} {file.channels}".encode())
+            while len(samples := file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                sha.update(samples.tobytes())
+    return sha.hexdigest()
 
 
 @dataclass
@@ -153,7 +166,7 @@ def _opened(path: Path) -> soundfile.SoundFile | ffmpeg.FfmpegFile:
     return ffmpeg.FfmpegFile(program, path)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _told(path: Path) -> Iterator[None]:
     """Turn what libsndfile and the system complain of into an `AudioError`."""
     try:
