@@ -31,7 +31,8 @@ from mutagen.mp4 import MP4, MP4FreeForm
 from affekt.audio.decode import samples_digest
 from affekt.errors import AffektError, AudioError, StorageError
 from affekt.model import tags
-from affekt.model.tags import field_names, fields_of, write_tags
+from affekt.model.fields import field_names, fields_of
+from affekt.model.tags import write_tags
 
 RATE_HZ = 44_100
 FIELDS = {
@@ -367,8 +368,8 @@ STOPPED = """
 import itertools, sys
 from pathlib import Path
 from affekt.model.tags import write_tags
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     for number in itertools.count():
         write_tags(Path(sys.argv[1]), {"AFFEKT_MODEL": f"{number:09}" * 2000})
 except KeyboardInterrupt:

@@ -12,10 +12,11 @@ from pathlib import Path
 from affekt.audio.silence import native_stderr_silenced
 from affekt.errors import AffektError
 from affekt.model.batch import Answer, find_files, predict_files
-from affekt.model.predictor import Model
+from affekt.model.fields import fields_of
 from affekt.model.playlist import find_quadrants, write_playlist
+from affekt.model.predictor import Model
 from affekt.model.rows import Row, Table, name_of, row_of
-from affekt.model.tags import fields_of, write_tags
+from affekt.model.tags import write_tags
 from affekt.progress import bar
 
 

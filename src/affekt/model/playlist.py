@@ -57,7 +57,7 @@ def _quadrant(name: str) -> str:
     )
     if plain not in known:
         both = ", ".join(f'"{quadrant}" or {word}' for quadrant, word in zip(QUADRANTS, WORDS, strict=True))
-        raise ConfigError(f'--m3u "{name}": no such quadrant.{did_you_mean(plain, WORDS)} There are {both}.')
+        raise ConfigError(f'--m3u "{name}": no such quadrant.{did_you_mean(plain, list(WORDS))} There are {both}.')
     return known[plain]
 
 
@@ -90,14 +90,13 @@ def write_playlist(folder: Path, quadrant: str, songs: Sequence[tuple[Path, Row]
 
 def entry(path: Path, folder: Path) -> str | None:
     """The line for a file in a playlist of a folder; None where no line can hold it."""
-    full = os.path.abspath(path)
     try:
-        text = os.path.relpath(full, os.path.realpath(folder))
+        text = os.path.relpath(path.absolute(), folder.resolve())
     except ValueError:  # on another drive
-        text = full
+        text = str(path.absolute())
     if re.search(r"[\r\n]", text) or not _is_text(text):
         return None
-    return f"./{text}" if _MISREAD.match(text) and not os.path.isabs(text) else text
+    return f"./{text}" if _MISREAD.match(text) and not Path(text).is_absolute() else text
 
 
 def _distance(row: Row, centre: float) -> float:

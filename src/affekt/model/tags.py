@@ -21,8 +21,7 @@ import io
 import os
 import re
 import shutil
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -30,37 +29,9 @@ from affekt.audio.decode import samples_digest
 from affekt.errors import AffektError, AudioError, StorageError
 from affekt.files import atomic
 from affekt.model.emotion import Remark
+from affekt.model.fields import OURS
 
-OURS = "AFFEKT_"
 _COPIED = 1 << 20  # bytes at a time
-
-
-def field_names(targets: Sequence[str]) -> dict[str, str]:
-    """A name for each target that every format of tags can hold: capital letters, digits and _, no two the same."""
-    found: dict[str, str] = {}
-    for target in targets:
-        plain = unicodedata.normalize("NFKD", target).encode("ascii", "ignore").decode().upper()
-        name = base = re.sub(r"[^A-Z0-9]+", "_", plain).strip("_") or "TARGET"
-        taken = {taken + end for taken in (*found.values(), "QUADRANT", "MODEL") for end in ("", "_LOW", "_HIGH")}
-        number = 1
-        while taken & {name, f"{name}_LOW", f"{name}_HIGH"}:
-            number += 1
-            name = f"{base}_{number}"
-        found[target] = name
-    return found
-
-
-def fields_of(row: Mapping[str, Any], targets: Sequence[str]) -> dict[str, str]:
-    """The tags that say what a row of `affekt.model.rows` says; none for what is not known."""
-    found = {}
-    for target, name in field_names(targets).items():
-        for key, end in ((target, ""), (f"{target}_low", "_LOW"), (f"{target}_high", "_HIGH")):
-            if row.get(key) is not None:
-                found[f"{OURS}{name}{end}"] = f"{row[key]:.4f}"
-    for key in ("quadrant", "model"):
-        if row.get(key):
-            found[f"{OURS}{key.upper()}"] = str(row[key])
-    return found
 
 
 def write_tags(path: Path, fields: Mapping[str, str]) -> Remark | None:
