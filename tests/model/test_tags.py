@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import resource
@@ -29,10 +30,15 @@ from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4, MP4FreeForm
 
 from affekt.audio.decode import samples_digest
+from affekt.config import parse_experiment
 from affekt.errors import AffektError, AudioError, StorageError
+from affekt.features.store import Store
 from affekt.model import tags
 from affekt.model.fields import field_names, fields_of
+from affekt.model.library import Extras, predict_library
+from affekt.model.predictor import load_model
 from affekt.model.tags import write_tags
+from affekt.model.train import train_model
 
 RATE_HZ = 44_100
 FIELDS = {
@@ -310,6 +316,7 @@ from pathlib import Path
 import mutagen, mutagen.id3, mutagen.mp4, mutagen.asf, mutagen.apev2, mutagen.flac, mutagen._vorbis
 from affekt.errors import StorageError
 from affekt.model.tags import write_tags
+from affekt.model.train import train_model
 if os.geteuid() == 0:  # root may write everywhere
     os.setuid(65534)
 try:
@@ -368,6 +375,7 @@ STOPPED = """
 import itertools, sys
 from pathlib import Path
 from affekt.model.tags import write_tags
+from affekt.model.train import train_model
 try:
     print("ready", flush=True)
     for number in itertools.count():
@@ -415,3 +423,93 @@ def test_a_damaged_file_is_tagged_or_stays_as_it_was(
     else:
         assert path.read_bytes() == content if remark else ours(path) == FIELDS
     assert alone(path)
+
+
+# ---- a library ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def tagging_model(song_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of valence and arousal. Do not write into it."""
+    root = tmp_path_factory.mktemp("tagging-model")
+    settings = {
+        "name": "small",
+        "dataset": {"name": "folder", "root": str(song_folder), "scale": [1, 9]},
+        "split": {"folds": 4},
+        "clips": {"count": 2, "length_s": 1.5},
+        "encoders": ["mambavision-nano"],
+    }
+    experiment = parse_experiment(settings)
+    train_model(experiment, "mambavision-nano", root / "model", root / "run", Store(root / "store"), quiet=True)
+    return root / "model"
+
+
+@pytest.fixture
+def library(songs: Path, tmp_path: Path) -> Path:
+    """Songs of several formats, one of which has no tags, and a file that is none."""
+    folder = tmp_path / "library"
+    folder.mkdir()
+    for name in ("song.mp3", "song.flac", "song.m4a"):
+        shutil.copy(songs / name, folder)
+    soundfile.write(folder / "song.au", soundfile.read(songs / "song.wav")[0], RATE_HZ)
+    (folder / "text.wav").write_text("no song\n" * 100)
+    return folder
+
+
+def predict(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "affekt", "predict", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+@pytest.mark.slow
+def test_predict_writes_tags_and_playlists(tagging_model: Path, library: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out" / "moods.jsonl"
+    wanted = [option for word in ("happy", "tense", "v- a-", "V+A-") for option in ("--m3u", word)]
+    done = predict(tagging_model, library, "--out", out, "--write-tags", *wanted)
+    assert done.returncode == 1 and "text.wav: is not audio" in done.stderr
+    assert "song.au: its format has no tags" in done.stderr and "3 songs have their tags, 1 have not" in done.stderr
+    rows = {Path(row["path"]).name: row for row in map(json.loads, out.read_text().splitlines())}
+    for name in ("song.mp3", "song.flac", "song.m4a"):
+        assert ours(library / name) == fields_of(rows[name], ["valence", "arousal"]) and len(ours(library / name)) == 8
+    entries = [
+        line
+        for path in out.parent.glob("V* A*.m3u8")
+        for line in path.read_text().splitlines()
+        if not line.startswith("#")
+    ]
+    assert sorted(entries) == sorted(f"../library/{name}" for name, row in rows.items() if not row["error"])
+
+
+@pytest.mark.slow
+def test_songs_that_the_table_holds_already_get_tags_without_being_predicted_again(
+    tagging_model: Path, library: Path, tmp_path: Path
+) -> None:
+    (library / "text.wav").unlink()
+    model, out, new = load_model(tagging_model), tmp_path / "moods.csv", []
+    predict_library(model, [library], out, quiet=True)
+    assert ours(library / "song.mp3") == {}
+    extras = Extras(model, out, tags=True)
+    rows = predict_library(model, [library], out, quiet=True, done=new.append, extras=extras)
+    assert new == [] and ours(library / "song.mp3")["AFFEKT_MODEL"] == model.fingerprint
+    for row in rows:
+        if not row["path"].endswith(".au"):
+            assert ours(Path(row["path"])) == fields_of(row, model.targets)
+    assert len(extras.untagged) == 1 and extras.failed == []
+    status = (library / "song.mp3").stat()
+    predict_library(model, [library], out, quiet=True, extras=Extras(model, out, tags=True))
+    assert (library / "song.mp3").stat() == status
+
+
+@pytest.mark.slow
+def test_a_song_that_cannot_be_tagged_is_named_and_the_others_are(tagging_model: Path, library: Path) -> None:
+    (library / "text.wav").unlink()
+    (library / "song.mp3").chmod(0o444)
+    done = predict(tagging_model, library, "--write-tags", cwd=library)
+    assert done.returncode == 1 and "song.mp3: is read-only" in done.stderr
+    assert ours(library / "song.mp3") == {} and ours(library / "song.flac") != {}
+
+
+def test_an_unknown_quadrant_is_told_before_anything_is_predicted(tagging_model: Path, library: Path) -> None:
+    done = predict(tagging_model, library, "--write-tags", "--m3u", "hapy", cwd=library)
+    assert done.returncode == 2 and "Did you mean" in done.stderr
+    assert ours(library / "song.flac") == {}
