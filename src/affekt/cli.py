@@ -141,6 +141,7 @@ def train(
         "affekt predict models/demo song.mp3",
         "affekt predict models/deam ~/Music --recursive --out moods.csv",
         "affekt predict models/deam ~/Music -r --out moods.jsonl --curve --workers 4",
+        "affekt predict models/deam ~/Music -r --out moods.csv --write-tags --m3u happy --m3u calm",
     )
 )
 def predict(
@@ -153,6 +154,13 @@ def predict(
         bool, typer.Option("--curve", help="Follow each song over time; takes a few times as long.")
     ] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders of folders.")] = False,
+    write_tags: Annotated[
+        bool, typer.Option("--write-tags", help="Write predictions into the tags of the files (AFFEKT_VALENCE, ...).")
+    ] = False,
+    m3u: Annotated[
+        list[str] | None,
+        typer.Option(metavar="QUADRANT", help='Write a playlist: "V+ A+", happy, tense, sad or calm; repeatable.'),
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode ahead; 0 for threads.")] = 0,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -160,21 +168,23 @@ def predict(
     """Say what songs feel like: valence, arousal, an interval for each.
 
     With --out, songs that are in the table already are not predicted again, and a run that was stopped goes on. A file
-    that cannot be read is a row with its error; the exit code is then 1.
+    that cannot be read is a row with its error; the exit code is then 1, as it is where tags cannot be written.
     """
-    from affekt.model.library import predict_library
+    from affekt.model.library import Extras, predict_library
     from affekt.model.predictor import load_model
     from affekt.model.rows import columns
 
     predictor = load_model(model)
+    extras = Extras(predictor, out, write_tags, m3u or [])
     with _stoppable():
-        rows = predict_library(predictor, paths, out, curve, recursive, workers, quiet)
+        rows = predict_library(predictor, paths, out, curve, recursive, workers, quiet, extras=extras)
     if out is None:
         _print_rows(rows, columns(predictor.targets), as_json)
     failed = [row for row in rows if row["error"]]
     _say(*(row["error"] for row in failed[:10]), *([f"... and {len(failed) - 10} more."] if len(failed) > 10 else []))
     _say(f"{len(rows) - len(failed)} songs predicted, {len(failed)} could not be." + (f" Table: {out}" if out else ""))
-    if failed:
+    _say(*extras.finish())
+    if failed or extras.failed:
         raise typer.Exit(1)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,8 @@ def atomic(path: Path) -> Iterator[Path]:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Named before it exists: whenever Ctrl-C comes, `finally` knows what to remove.
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        start = os.fsencode(path.name)[:200].decode(errors="ignore")  # a name may be 255 bytes long
+        temporary = path.with_name(f".{start}.{secrets.token_hex(4)}.part")
         try:
             yield temporary
             temporary.replace(path)

@@ -1,4 +1,4 @@
-"""A file to samples: any format libsndfile reads, any rate, any number of channels, to float32 mono at one rate.
+"""A file to samples: any format libsndfile or ffmpeg reads, any rate and channels, to float32 mono at one rate.
 
 Conventions: all channels weigh the same in the downmix (the centre and low-frequency channels of 5.1 included);
 resampling is soxr at high quality; loudness is left as it is. Files are read, mixed down and resampled block by block;
@@ -10,8 +10,9 @@ can be known about a file that was cut short.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from affekt.audio import ffmpeg
 from affekt.audio.integrity import complain_if_cut, open_whole, promised_frames
 from affekt.errors import AudioError
 
@@ -26,6 +28,7 @@ BLOCK_FRAMES = 1 << 22  # 95 s at 44.1 kHz: most songs are one block, and a long
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000  # beyond these the header is damaged, not the music unusual
 FULL_SCALE = 0.999  # of 16 bits, all but the last 33 steps
 LOUDEST = 1e9  # full scale is 1, and 32768 in careless float files; beyond this it is not sound
+UNKNOWN_FORMAT = 1  # libsndfile's code for a file that is none of its formats; damage to one of them has other codes
 READABLE = "WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF and whatever else libsndfile reads"
 
 
@@ -45,6 +48,18 @@ def decode(path: Path, sample_rate_hz: int) -> np.ndarray:
     """
     with SampleStream(path, sample_rate_hz) as stream:
         return stream.read()
+
+
+def samples_digest(path: Path) -> str:
+    """Hash of what a file sounds like: rate, channels and every sample as it is decoded; errors as of `decode`."""
+    sha = hashlib.sha256()
+    with _told(path):
+        _check_is_file(path)
+        with contextlib.closing(_opened(path)) as file:
+            sha.update(f"{file.samplerate} {file.channels}".encode())
+            while len(samples := file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                sha.update(samples.tobytes())
+    return sha.hexdigest()
 
 
 @dataclass
@@ -85,7 +100,7 @@ class SampleStream:
         self._sample_rate_hz = sample_rate_hz
         with _told(self._path):
             _check_is_file(self._path)
-            self._file = open_whole(self._path)
+            self._file = _opened(self._path)
             try:
                 _check_header(self._path, self._file)
             except BaseException:
@@ -135,7 +150,23 @@ class SampleStream:
         return soxr.ResampleStream(self._file.samplerate, self._sample_rate_hz, 1, dtype="float32", quality="HQ")
 
 
-@contextmanager
+def _opened(path: Path) -> soundfile.SoundFile | ffmpeg.FfmpegFile:
+    """By libsndfile, or by ffmpeg where libsndfile knows no such format."""
+    try:
+        return open_whole(path)
+    except soundfile.LibsndfileError as error:
+        if error.code != UNKNOWN_FORMAT:
+            raise
+        program = ffmpeg.program()
+        if program is None:
+            raise AudioError(
+                f"{path}: {_why(error)}. Readable are {READABLE}, and m4a, wma and more once ffmpeg is on the PATH: "
+                "install ffmpeg, convert the file, or remove it."
+            ) from error
+    return ffmpeg.FfmpegFile(program, path)
+
+
+@contextlib.contextmanager
 def _told(path: Path) -> Iterator[None]:
     """Turn what libsndfile and the system complain of into an `AudioError`."""
     try:

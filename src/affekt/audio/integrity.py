@@ -21,6 +21,7 @@ A loss below `TOLERANCE_S` is accepted: encoders disagree by up to a frame about
 from __future__ import annotations
 
 import io
+import os
 import re
 import struct
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def open_whole(path: Path) -> soundfile.SoundFile:
         AudioError: an MP3 without a length header, or an Ogg file, ends in the middle.
         soundfile.SoundFileError: libsndfile cannot open it.
     """
-    file = soundfile.SoundFile(path)
+    file = soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))  # names may be no text
     try:
         if file.format == "OGG":
             _check_ogg_end(path)
