@@ -5,10 +5,11 @@ Rows go to a table as they come (`affekt.model.rows`), so that whatever ends a r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from affekt.model.batch import Answer, find_files, predict_files
+from affekt.model.batch import Answer, find_files, predict_files, torch_threads
+from affekt.model.cluster import Cluster
 from affekt.model.predictor import Model
 from affekt.model.rows import Row, Table, name_of, row_of
 from affekt.progress import bar
@@ -23,6 +24,8 @@ def predict_library(
     workers: int = 0,
     quiet: bool = False,
     done: Callable[[Answer], None] = lambda answer: None,
+    threads: int | None = None,
+    cluster: Cluster | None = None,
 ) -> list[Row]:
     """Predict every file that is named or lies in a named folder.
 
@@ -32,9 +35,11 @@ def predict_library(
         out: table to write, or to complete; None to return rows alone.
         curve: whether to follow each file over time.
         recursive: whether to look into folders of folders.
-        workers: processes that decode ahead.
+        workers: processes that decode ahead; not used by a cluster.
         quiet: no progress bar.
-        done: called with what is new: not with what the table held already.
+        done: called with what is new: not with what the table held already, nor with what a cluster says.
+        threads: of torch; None for as many as it takes. Not used by a cluster, which has its own.
+        cluster: where to predict; None for this process. The rows are the same.
 
     Returns:
         a row for each file, in the order of `find_files`.
@@ -44,33 +49,56 @@ def predict_library(
         KeyboardInterrupt: on Ctrl-C; the table then holds what is finished.
     """
     paths = find_files(places, recursive)
+    title = f"predicting with {model.settings.name}"
+
+    def predicted(lacking: Sequence[Path]) -> Iterator[Sequence[Row]]:
+        if cluster is not None:
+            return cluster.rows(model, lacking, curve)
+        return _here(model, lacking, curve, workers, threads, done)
+
     if out is None:
         rows: dict[str, Row] = {}
-        _ask(model, paths, curve, workers, quiet, done, lambda row: rows.update({row["path"]: row}), 0)
+        _take(
+            predicted(paths), lambda found: rows.update({row["path"]: row for row in found}), title, len(paths), quiet
+        )
         return [rows[name_of(path)] for path in paths]
     with Table(out, model.targets, model.fingerprint, curve) as table:
         lacking = [path for path in paths if name_of(path) not in table.rows]
+        take = table.add_all if cluster is None else table.add_part
         try:
-            _ask(model, lacking, curve, workers, quiet, done, table.add, len(paths) - len(lacking))
+            _take(predicted(lacking), take, title, len(paths), quiet, len(paths) - len(lacking))
         finally:
             table.order(paths)
     return [table.rows[name_of(path)] for path in paths]
 
 
-def _ask(
+def _here(
     model: Model,
     paths: Sequence[Path],
     curve: bool,
     workers: int,
-    quiet: bool,
+    threads: int | None,
     done: Callable[[Answer], None],
-    take: Callable[[Row], None],
-    n_known: int,
+) -> Iterator[Sequence[Row]]:
+    """Predict in this process, a row at a time."""
+    with torch_threads(threads):
+        for answer in predict_files(model, paths, curve, workers):
+            yield [row_of(answer, model.targets, model.fingerprint)]
+            done(answer)
+
+
+def _take(
+    blocks: Iterator[Sequence[Row]],
+    take: Callable[[Sequence[Row]], None],
+    title: str,
+    n_paths: int,
+    quiet: bool,
+    n_known: int = 0,
 ) -> None:
-    with bar(f"predicting with {model.settings.name}", len(paths) + n_known, quiet, "songs") as advance:
+    """Have rows written down as they come, and show how far that is."""
+    with bar(title, n_paths, quiet, "songs") as advance:
         if n_known:
             advance(n_known, timed=False)
-        for answer in predict_files(model, paths, curve, workers):
-            take(row_of(answer, model.targets, model.fingerprint))
-            done(answer)
-            advance(1)
+        for rows in blocks:
+            take(rows)
+            advance(len(rows))
