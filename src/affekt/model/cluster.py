@@ -13,8 +13,8 @@ it found; Ray starts the actor anew and hands it the block again, and it goes on
 actor died of are tried once more, each alone, and a second death makes a row with an error. So a song that kills
 whoever reads it costs two actors, and the run ends all the same.
 
-Nothing is reported to the makers of Ray, and no dashboard is opened. What Ray itself sends between processes is pickled:
-join clusters that you trust.
+Nothing is reported to the makers of Ray, and no dashboard is opened. What Ray itself sends between processes is
+pickled: join clusters that you trust.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ import contextlib
 import json
 import logging
 import os
+import socket
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from affekt.audio.silence import native_stderr_silenced
 from affekt.errors import AffektError, ConfigError, MissingExtraError
 from affekt.features.crew import DEATHS
 from affekt.model.batch import Answer, predict_running, torch_threads
 from affekt.model.bundle import Settings
 from affekt.model.predictor import Model, assemble
 from affekt.model.rows import Row, name_of, row_of
+from affekt.record import versions
 from affekt.registry import did_you_mean
 
 ENGINES = ("local", "ray")
@@ -45,6 +46,12 @@ BLOCK = 32
 BLOCKS_EACH = 4
 #: Actors that may die in a row, in excess of their number, before any has heard a song to its end.
 STILLBORN = 4
+STILLBIRTHS = (
+    "processes die while they load the model, or with their first songs. Memory is most likely too small for so many "
+    "of them: take fewer --workers."
+)
+#: Seconds to wait for the ledger's last word.
+PATIENCE_S = 30.0
 #: Bytes for what goes between processes of a local Ray, beside the model itself: rows are small.
 STORE_BYTES = 200 * 2**20
 
@@ -54,8 +61,8 @@ class Cluster:
     """Where to predict.
 
     Attributes:
-        address: of a running cluster, "auto" for the one that this machine belongs to; None for the one that RAY_ADDRESS
-            names, and without it for processes of this machine alone.
+        address: of a running cluster, "auto" for the one that this machine belongs to; None for the one that
+            RAY_ADDRESS names, and without it for processes of this machine alone.
         n_actors: processes that predict; None for as many as there are cores for.
         threads: of torch in each; it also claims as many cores.
     """
@@ -64,7 +71,7 @@ class Cluster:
     n_actors: int | None = None
     threads: int = 1
 
-    def rows(self, model: Model, paths: Sequence[Path], curve: bool = False) -> Iterator[list[Row]]:
+    def rows(self, model: Model, paths: Sequence[Path], curve: bool = False) -> Generator[Sequence[Row]]:
         """Predict files, and give rows in blocks as they are finished, in whichever order that is.
 
         Raises:
@@ -74,11 +81,15 @@ class Cluster:
         """
         if not paths:
             return
-        with self._joined(model) as ray:
+        with native_stderr_silenced(), self._joined(model) as ray:
+            n_actors = self.n_actors or max(1, int(ray.cluster_resources().get("CPU", 1)) // self.threads)
+            ledger = _ledger(ray, n_actors)
             try:
-                yield from self._found(ray, model, paths, curve)
-            except ray.exceptions.RayError as error:
-                raise _told(error) from error
+                yield from self._found(ray, ledger, n_actors, model, paths, curve)
+            except ray.exceptions.RayError:
+                if refusal := ray.get(ledger.refusal.remote(), timeout=PATIENCE_S):
+                    raise AffektError(refusal) from None
+                raise
 
     @contextlib.contextmanager
     def _joined(self, model: Model) -> Generator[Any]:
@@ -94,9 +105,10 @@ class Cluster:
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **about)
         except (OSError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300]
             raise ConfigError(
-                f"--address {self.address}: no cluster of this Ray to be reached ({' '.join(str(error).split())[:300]}). "
-                "Give the address that `ray start --head` told, or leave it out to use this machine alone."
+                f"--address {self.address}: no cluster can be reached ({reason}). Give the address that `ray start "
+                "--head` told, or leave it out to use this machine alone."
             ) from None
         try:
             yield ray
@@ -109,15 +121,16 @@ class Cluster:
 
         return self.n_actors or max(1, cpu_count() // self.threads)
 
-    def _found(self, ray: Any, model: Model, paths: Sequence[Path], curve: bool) -> Iterator[list[Row]]:
-        n_actors = self.n_actors or max(1, int(ray.cluster_resources().get("CPU", 1)) // self.threads)
-        ledger = _ledger(ray, n_actors)
+    def _found(
+        self, ray: Any, ledger: Any, n_actors: int, model: Model, paths: Sequence[Path], curve: bool
+    ) -> Iterator[list[Row]]:
         told = {
             "settings": model.settings.model_dump_json(),
             "tensors": ray.put(dict(model.readout.tensors())),
             "at": str(Path.cwd()),
             "curve": curve,
             "threads": self.threads,
+            "versions": versions(),
             "ledger": ledger,
         }
         blocks = ray.data.from_items(
@@ -141,7 +154,9 @@ def cluster_of(engine: str, address: str | None, workers: int, threads: int | No
         ConfigError: no such engine, or an address without Ray.
     """
     if engine not in ENGINES:
-        raise ConfigError(f'--engine "{engine}": no such engine.{did_you_mean(engine, ENGINES)} Take local or ray.')
+        raise ConfigError(
+            f'--engine "{engine}": no such engine.{did_you_mean(engine, list(ENGINES))} Take local or ray.'
+        )
     if engine == "local" and address is not None:
         raise ConfigError("--address names a Ray cluster. Add --engine ray, or leave it out.")
     return Cluster(address, workers or None, threads or 1) if engine == "ray" else None
@@ -158,6 +173,15 @@ class Ledger:
         self._n_born, self._most = 0, n_actors + STILLBORN
         self._n_begun: dict[str, int] = {}
         self._rows: dict[str, str] = {}
+        self._refusal: str | None = None
+
+    def refuse(self, text: str) -> None:
+        """An actor cannot go on, for a reason that the user should read."""
+        self._refusal = text
+
+    def refusal(self) -> str | None:
+        """Why the run ended, if an actor said so."""
+        return self._refusal
 
     def born(self) -> bool:
         """An actor begins to load the model; whether it should, or too many died of that."""
@@ -194,25 +218,44 @@ class Listener:
         at: the folder that paths are relative to.
         curve: whether to follow songs over time.
         threads: of torch.
+        versions: of the machine that asks, as of `affekt.record.versions`.
         ledger: who is told.
     """
 
-    def __init__(self, settings: str, tensors: Any, at: str, curve: bool, threads: int, ledger: Any) -> None:
+    def __init__(
+        self,
+        settings: str,
+        tensors: Any,
+        at: str,
+        curve: bool,
+        threads: int,
+        versions: Mapping[str, str],
+        ledger: Any,
+    ) -> None:
         import ray
 
         self._get, self._ledger, self._curve = ray.get, ledger, curve
-        if not self._get(ledger.born.remote()):
-            raise AffektError(
-                "processes die while they load the model, or with their first songs. Memory is most likely too small "
-                "for so many of them: take fewer --workers."
-            )
         with contextlib.suppress(OSError):  # another machine may lack it, and needs it for relative paths alone
             os.chdir(at)
-        learnt: Mapping[str, np.ndarray] = self._get(tensors)  # mapped from Ray's store, where nothing may be written
-        self._open = contextlib.ExitStack()
-        self._model = assemble(Settings.model_validate_json(settings), {k: v.copy() for k, v in learnt.items()})
+        with self._refusing():
+            if not self._get(ledger.born.remote()):
+                raise AffektError(STILLBIRTHS)
+            check_versions(versions)
+            # Mapped from Ray's store, where nothing may be written.
+            learnt = {name: value.copy() for name, value in self._get(tensors).items()}
+            self._model = assemble(Settings.model_validate_json(settings), learnt)
+        self._open = contextlib.ExitStack()  # never left: the model runs as long as the process
         self._open.enter_context(torch_threads(threads))
         self._open.enter_context(self._model.running())
+
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Tell the ledger of an error that is the user's to mend: Ray buries it in traces of its own."""
+        try:
+            yield
+        except AffektError as error:
+            self._get(self._ledger.refuse.remote(f"a process that predicts cannot go on: {error}"))
+            raise
 
     def __call__(self, block: Mapping[str, Any]) -> dict[str, list[str]]:
         """Rows as JSON, which keeps every number as it is, for a block of paths."""
@@ -223,9 +266,10 @@ class Listener:
                 self._finish(rows, _deadly(paths[name]))
         alone = [[paths[name]] for name in begun if name not in rows]
         rest = [path for name, path in paths.items() if name not in rows and name not in begun]
-        for group in [*alone, rest]:
-            for answer in predict_running(self._model, self._begun(group), self._curve):
-                self._finish(rows, answer)
+        with self._refusing():
+            for group in [*alone, rest]:
+                for answer in predict_running(self._model, self._begun(group), self._curve):
+                    self._finish(rows, answer)
         return {"row": [rows[name] for name in paths]}
 
     def _begun(self, paths: Sequence[Path]) -> Iterator[Path]:
@@ -238,6 +282,25 @@ class Listener:
         row = json.dumps(row_of(answer, self._model.targets, self._model.fingerprint))
         rows[name_of(answer.path)] = row
         self._ledger.finish.remote(name_of(answer.path), row)
+
+
+def check_versions(asked: Mapping[str, str]) -> None:
+    """See that this machine computes with the same packages as the one that asks.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    here = versions()
+    others = [
+        f"{name} {here.get(name, 'none')} instead of {asked.get(name, 'none')}"
+        for name in sorted({*asked, *here})
+        if asked.get(name) != here.get(name)
+    ]
+    if others:
+        raise ConfigError(
+            f"{socket.gethostname()} has {', '.join(others)}: numbers could differ. Install the versions of the machine "
+            "that asks on all others."
+        )
 
 
 def _n_blocks(n_paths: int, n_actors: int) -> int:
@@ -264,15 +327,10 @@ def _deadly(path: Path) -> Answer:
 def _imported() -> Any:
     """Ray, told to report nothing to its makers."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_DATA_LOG_LEVEL", "CRITICAL")  # what matters is raised
     try:
         import ray
         import ray.data
     except ImportError:
         raise MissingExtraError("--engine ray", "ray") from None
     return ray
-
-
-def _told(error: BaseException) -> BaseException:
-    print(type(error), type(error).__mro__, repr(error)[:3000], getattr(error, "cause", None), error.__cause__)
-    return error

@@ -5,7 +5,8 @@ Rows go to a table as they come (`affekt.model.rows`), so that whatever ends a r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from affekt.model.batch import Answer, find_files, predict_files, torch_threads
@@ -13,6 +14,9 @@ from affekt.model.cluster import Cluster
 from affekt.model.predictor import Model
 from affekt.model.rows import Row, Table, name_of, row_of
 from affekt.progress import bar
+
+#: Rows as they are found, some at a time.
+Blocks = Generator[Sequence[Row]]
 
 
 def predict_library(
@@ -51,7 +55,7 @@ def predict_library(
     paths = find_files(places, recursive)
     title = f"predicting with {model.settings.name}"
 
-    def predicted(lacking: Sequence[Path]) -> Iterator[Sequence[Row]]:
+    def predicted(lacking: Sequence[Path]) -> Blocks:
         if cluster is not None:
             return cluster.rows(model, lacking, curve)
         return _here(model, lacking, curve, workers, threads, done)
@@ -79,7 +83,7 @@ def _here(
     workers: int,
     threads: int | None,
     done: Callable[[Answer], None],
-) -> Iterator[Sequence[Row]]:
+) -> Blocks:
     """Predict in this process, a row at a time."""
     with torch_threads(threads):
         for answer in predict_files(model, paths, curve, workers):
@@ -88,7 +92,7 @@ def _here(
 
 
 def _take(
-    blocks: Iterator[Sequence[Row]],
+    blocks: Blocks,
     take: Callable[[Sequence[Row]], None],
     title: str,
     n_paths: int,
@@ -99,6 +103,7 @@ def _take(
     with bar(title, n_paths, quiet, "songs") as advance:
         if n_known:
             advance(n_known, timed=False)
-        for rows in blocks:
-            take(rows)
-            advance(len(rows))
+        with contextlib.closing(blocks):  # on Ctrl-C, everything that runs ends first
+            for rows in blocks:
+                take(rows)
+                advance(len(rows))

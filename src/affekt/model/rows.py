@@ -246,7 +246,7 @@ def _number(part: Path) -> int:
 
 
 def _part_rows(folder: Path, targets: Sequence[str]) -> Iterator[Row]:
-    """What a run on a cluster had finished; a part that cannot be read is left out, and its files are predicted again."""
+    """What a run on a cluster had finished; a part that cannot be read is left out, its files are predicted again."""
     for path in _part_paths(folder):
         try:
             yield from read_rows(path, targets)
