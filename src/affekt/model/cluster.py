@@ -50,8 +50,8 @@ STILLBIRTHS = (
     "processes die while they load the model, or with their first songs. Memory is most likely too small for so many "
     "of them: take fewer --workers."
 )
-#: Seconds to wait for the ledger's last word.
-PATIENCE_S = 30.0
+#: Seconds to wait for an answer: of a cluster, and of the ledger with its last word.
+PATIENCE_S = 20.0
 #: Bytes for what goes between processes of a local Ray, beside the model itself: rows are small.
 STORE_BYTES = 200 * 2**20
 
@@ -77,7 +77,7 @@ class Cluster:
         Raises:
             MissingExtraError: Ray is not installed.
             ConfigError: no cluster answers at the address.
-            AffektError: an actor cannot put the model together.
+            AffektError: Ray cannot be started, or an actor cannot put the model together.
         """
         if not paths:
             return
@@ -98,17 +98,21 @@ class Cluster:
         if ray.is_initialized():
             yield ray
             return
-        alone = self.address is None and not os.environ.get("RAY_ADDRESS")
+        address = self.address or os.environ.get("RAY_ADDRESS")
         size = sum(value.nbytes for value in model.readout.tensors().values())
         local = {"num_cpus": self._n_local * self.threads, "object_store_memory": STORE_BYTES + 2 * size}
-        about = {"address": "local", "include_dashboard": False, **local} if alone else {"address": self.address}
+        about = {"address": address} if address else {"address": "local", "include_dashboard": False, **local}
+        if address:
+            check_address(address)
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **about)
         except (OSError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
+            if not address:
+                raise AffektError(f"Ray cannot be started here ({reason}). Take --engine local.") from None
             raise ConfigError(
-                f"--address {self.address}: no cluster can be reached ({reason}). Give the address that `ray start "
-                "--head` told, or leave it out to use this machine alone."
+                f"--address {address}: no cluster can be reached ({reason}). Give the address that `ray start --head` "
+                "told, or leave it out to use this machine alone."
             ) from None
         try:
             yield ray
@@ -284,6 +288,29 @@ class Listener:
         self._ledger.finish.remote(name_of(answer.path), row)
 
 
+def check_address(address: str) -> None:
+    """See that somebody listens: Ray itself would wait for minutes.
+
+    Raises:
+        ConfigError: nobody does, or only Ray's client could ask there.
+    """
+    host, _, port = address.rpartition(":")
+    if address.startswith("ray://"):
+        raise ConfigError(
+            f"--address {address}: Ray's client is not enough for Ray Data. Run the command on a machine of the "
+            "cluster, with --address auto, or hand it over with `ray job submit`."
+        )
+    if not host or not port.isdecimal():  # "auto", or what Ray will call nonsense
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE_S).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"--address {address}: nobody answers there ({error}). Give the address that `ray start --head` told, or "
+            "leave it out to use this machine alone."
+        ) from None
+
+
 def check_versions(asked: Mapping[str, str]) -> None:
     """See that this machine computes with the same packages as the one that asks.
 
@@ -298,8 +325,8 @@ def check_versions(asked: Mapping[str, str]) -> None:
     ]
     if others:
         raise ConfigError(
-            f"{socket.gethostname()} has {', '.join(others)}: numbers could differ. Install the versions of the machine "
-            "that asks on all others."
+            f"{socket.gethostname()} has {', '.join(others)}: numbers could differ. Install the versions of the "
+            "machine that asks on all others."
         )
 
 
