@@ -142,6 +142,7 @@ def train(
         "affekt predict models/deam ~/Music --recursive --out moods.csv",
         "affekt predict models/deam ~/Music -r --out moods.jsonl --curve --workers 4",
         "affekt predict models/deam ~/Music -r --out moods.csv --write-tags --m3u happy --m3u calm",
+        "affekt predict models/deam /shared/music -r --out moods.parquet --engine ray --address auto",
     )
 )
 def predict(
@@ -161,7 +162,22 @@ def predict(
         list[str] | None,
         typer.Option(metavar="QUADRANT", help='Write a playlist: "V+ A+", happy, tense, sad or calm; repeatable.'),
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that decode ahead; 0 for threads.")] = 0,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="local: processes that decode ahead, 0 for threads; ray: processes that predict, 0 for one a core.",
+        ),
+    ] = 0,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of torch; local: as many as there are cores, ray: 1 by default.")
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="local: this process; ray: many processes, on this machine or a cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="ray: a running cluster, as host:port or auto; else this machine's cores.")
+    ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -170,14 +186,28 @@ def predict(
     With --out, songs that are in the table already are not predicted again, and a run that was stopped goes on. A file
     that cannot be read is a row with its error; the exit code is then 1, as it is where tags cannot be written.
     """
-    from affekt.model.library import Extras, predict_library
+    from affekt.model.cluster import cluster_of
+    from affekt.model.extras import Extras
+    from affekt.model.library import predict_library
     from affekt.model.predictor import load_model
     from affekt.model.rows import columns
 
+    cluster = cluster_of(engine, address, workers, threads)
     predictor = load_model(model)
     extras = Extras(predictor, out, write_tags, m3u or [])
     with _stoppable():
-        rows = predict_library(predictor, paths, out, curve, recursive, workers, quiet, extras=extras)
+        rows = predict_library(
+            predictor,
+            paths,
+            out,
+            curve,
+            recursive,
+            workers,
+            quiet,
+            threads=threads,
+            cluster=cluster,
+            extras=extras,
+        )
     if out is None:
         _print_rows(rows, columns(predictor.targets), as_json)
     failed = [row for row in rows if row["error"]]

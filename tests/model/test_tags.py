@@ -34,8 +34,9 @@ from affekt.config import parse_experiment
 from affekt.errors import AffektError, AudioError, StorageError
 from affekt.features.store import Store
 from affekt.model import tags
+from affekt.model.extras import Extras
 from affekt.model.fields import field_names, fields_of
-from affekt.model.library import Extras, predict_library
+from affekt.model.library import predict_library
 from affekt.model.predictor import load_model
 from affekt.model.tags import write_tags
 from affekt.model.train import train_model

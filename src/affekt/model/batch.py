@@ -6,10 +6,14 @@ encoder runs, a few are in flight at any time, and memory does not grow with the
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from threadpoolctl import threadpool_limits
 
 from affekt.audio.silence import native_stderr_silenced
 from affekt.errors import AudioError, DataError, problems
@@ -45,14 +49,26 @@ def predict_files(
     """Predict files, each as soon as it is decoded, in whichever order that is.
 
     Args:
-        model: whom to ask.
+        model: whom to ask; runs on the fastest device meanwhile.
         paths: files; they are begun in this order.
         curve: whether to follow each over time.
         workers: processes that decode ahead; 0 for threads of this one.
     """
+    with model.running():
+        yield from predict_running(model, paths, curve, workers)
+
+
+def predict_running(
+    model: Model,
+    paths: Iterable[Path],
+    curve: bool = False,
+    workers: int = 0,
+) -> Iterator[Answer]:
+    """`predict_files` of a model that runs already, which it may for many calls."""
     plan = model.plan(curve)
     most = AHEAD + (workers or THREADS)
-    with native_stderr_silenced(), model.running(), Crew(model.recipe, workers) as crew:
+    # Sums over another number of threads round differently: one, as in extraction and in workers.
+    with native_stderr_silenced(), threadpool_limits(1, "blas"), Crew(model.recipe, workers) as crew:
         if workers:
             crew.start()
         for path, prepared in in_flight(paths, lambda path: crew.submit(Task(path, plan)), most):
@@ -61,6 +77,24 @@ def predict_files(
             except AudioError as error:
                 answer = Answer(path, None, str(error))
             yield answer
+
+
+@contextlib.contextmanager
+def torch_threads(n: int | None) -> Iterator[None]:
+    """Give torch so many threads within; None for as many as it has.
+
+    Most encoders give the same bits with any number, but that is not promised (docs/scale.md).
+    """
+    torch = sys.modules.get("torch")  # not there: the encoder does without
+    if n is None or torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def find_files(places: Sequence[Path], recursive: bool = False) -> list[Path]:

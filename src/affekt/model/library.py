@@ -1,23 +1,24 @@
 """A music library through a model: what `affekt predict` does.
 
 Rows go to a table as they come (`affekt.model.rows`), so that whatever ends a run, the next one goes on from there.
-`Extras` are what a library gets besides: tags in its files, and playlists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from affekt.audio.silence import native_stderr_silenced
-from affekt.errors import AffektError
-from affekt.model.batch import Answer, find_files, predict_files
-from affekt.model.fields import fields_of
-from affekt.model.playlist import find_quadrants, write_playlist
+from affekt.model.batch import Answer, find_files, predict_files, torch_threads
+from affekt.model.cluster import Cluster
+from affekt.model.extras import Extras
 from affekt.model.predictor import Model
 from affekt.model.rows import Row, Table, name_of, row_of
-from affekt.model.tags import write_tags
-from affekt.progress import bar
+from affekt.progress import Advance, bar
+
+#: Rows as they are found, some at a time.
+Blocks = Generator[Sequence[Row]]
 
 
 def predict_library(
@@ -29,6 +30,8 @@ def predict_library(
     workers: int = 0,
     quiet: bool = False,
     done: Callable[[Answer], None] = lambda answer: None,
+    threads: int | None = None,
+    cluster: Cluster | None = None,
     extras: Extras | None = None,
 ) -> list[Row]:
     """Predict every file that is named or lies in a named folder.
@@ -39,9 +42,11 @@ def predict_library(
         out: table to write, or to complete; None to return rows alone.
         curve: whether to follow each file over time.
         recursive: whether to look into folders of folders.
-        workers: processes that decode ahead.
+        workers: processes that decode ahead; not used by a cluster.
         quiet: no progress bar.
-        done: called with what is new: not with what the table held already.
+        done: called with what is new: not with what the table held already, nor with what a cluster says.
+        threads: of torch; None for as many as it takes. Not used by a cluster, which has its own.
+        cluster: where to predict; None for this process. The rows are the same.
         extras: gets every file with its row, what the table held already included.
 
     Returns:
@@ -52,107 +57,63 @@ def predict_library(
         KeyboardInterrupt: on Ctrl-C; the table then holds what is finished.
     """
     paths = find_files(places, recursive)
-    each = extras.take if extras else lambda path, row: None
-    if out is None:
-        rows: dict[str, Row] = {}
-        _ask(model, paths, {}, curve, workers, quiet, done, lambda row: rows.update({row["path"]: row}), each)
-        return [rows[name_of(path)] for path in paths]
-    with Table(out, model.targets, model.fingerprint, curve) as table:
-        known = {path: table.rows[name_of(path)] for path in paths if name_of(path) in table.rows}
-        lacking = [path for path in paths if path not in known]
-        try:
-            _ask(model, lacking, known, curve, workers, quiet, done, table.add, each)
-        finally:
-            table.order(paths)
-    return [table.rows[name_of(path)] for path in paths]
+    path_of = {name_of(path): path for path in paths}
+
+    def each(row: Row) -> None:
+        if extras is not None:
+            extras.take(path_of[row["path"]], row)
+
+    def predicted(lacking: Sequence[Path]) -> Blocks:
+        if cluster is not None:
+            return cluster.rows(model, lacking, curve)
+        return _here(model, lacking, curve, workers, threads, done)
+
+    with bar(f"predicting with {model.settings.name}", len(paths), quiet, "songs") as advance:
+        if out is None:
+            rows: dict[str, Row] = {}
+            _take(predicted(paths), lambda found: rows.update({row["path"]: row for row in found}), each, advance)
+            return [rows[name] for name in path_of]
+        with Table(out, model.targets, model.fingerprint, curve) as table:
+            known = [table.rows[name] for name in path_of if name in table.rows]
+            _give(known, each, advance)
+            take = table.add_all if cluster is None else table.add_part
+            try:
+                _take(
+                    predicted([path for name, path in path_of.items() if name not in table.rows]), take, each, advance
+                )
+            finally:
+                table.order(paths)
+        return [table.rows[name] for name in path_of]
 
 
-def _ask(
+def _here(
     model: Model,
     paths: Sequence[Path],
-    known: Mapping[Path, Row],
     curve: bool,
     workers: int,
-    quiet: bool,
+    threads: int | None,
     done: Callable[[Answer], None],
-    add: Callable[[Row], None],
-    each: Callable[[Path, Row], None],
-) -> None:
-    with bar(f"predicting with {model.settings.name}", len(paths) + len(known), quiet, "songs") as advance:
-        with native_stderr_silenced():
-            for path, row in known.items():
-                each(path, row)
-                advance(1, timed=False)
+) -> Blocks:
+    """Predict in this process, a row at a time."""
+    with torch_threads(threads):
         for answer in predict_files(model, paths, curve, workers):
-            row = row_of(answer, model.targets, model.fingerprint)
-            add(row)  # before its tags: a run that is stopped between the two writes them when it goes on
+            yield [row_of(answer, model.targets, model.fingerprint)]
             done(answer)
-            each(answer.path, row)
-            advance(1)
 
 
-class Extras:
-    """What a library gets besides a table.
-
-    Args:
-        model: who is asked.
-        out: the table, beside which playlists are written; the working folder without one.
-        tags: whether to write predictions into the files' tags, as `affekt.model.tags` does.
-        m3u: quadrants, as `affekt.model.playlist.find_quadrants` takes them, to write a playlist of each.
-
-    Attributes:
-        untagged: what was said of files whose format has no tags.
-        failed: what was said of files that could not be tagged.
-
-    Raises:
-        ConfigError: a quadrant is unknown, or the model has none.
-    """
-
-    def __init__(self, model: Model, out: Path | None, tags: bool = False, m3u: Sequence[str] = ()) -> None:
-        self._model, self._tags = model, tags
-        self._folder = Path() if out is None else out.parent
-        self._quadrants = find_quadrants(m3u, model.targets)
-        self._songs: list[tuple[Path, Row]] = []
-        self._n_tagged = 0
-        self.untagged: list[str] = []
-        self.failed: list[str] = []
-
-    def take(self, path: Path, row: Row) -> None:
-        """A file and its row; one that could not be predicted gets nothing."""
-        if row["error"]:
-            return
-        self._songs.append((path, row))
-        if self._tags:
-            self._tag(path, row)
-
-    def finish(self) -> list[str]:
-        """Write the playlists, and say what became of everything, a line each.
-
-        Raises:
-            StorageError: a playlist cannot be written.
-        """
-        said = [*_first(self.failed), *_first(self.untagged)]
-        if self._tags:
-            n_lacking = len(self.failed) + len(self.untagged)
-            said.append(f"{self._n_tagged} songs have their tags" + (f", {n_lacking} have not." if n_lacking else "."))
-        centre = sum(self._model.settings.scale) / 2
-        for quadrant in self._quadrants:
-            written = write_playlist(self._folder, quadrant, self._songs, centre)
-            left = f"; {written.n_left_out} have names that no playlist can hold" if written.n_left_out else ""
-            said.append(f"Playlist: {written.path} ({written.n_songs} songs{left})")
-        return said
-
-    def _tag(self, path: Path, row: Row) -> None:
-        try:
-            remark = write_tags(path, fields_of(row, self._model.targets))
-        except AffektError as error:
-            self.failed.append(str(error))
-            return
-        if remark is not None:
-            self.untagged.append(remark.text)
-        self._n_tagged += remark is None
+def _give(known: Sequence[Row], each: Callable[[Row], None], advance: Advance) -> None:
+    """Hand on what the table held already."""
+    with native_stderr_silenced():
+        for row in known:
+            each(row)
+            advance(1, timed=False)
 
 
-def _first(lines: Sequence[str], n: int = 10) -> list[str]:
-    """As many as anybody reads."""
-    return [*lines[:n], *([f"... and {len(lines) - n} more."] if len(lines) > n else [])]
+def _take(blocks: Blocks, take: Callable[[Sequence[Row]], None], each: Callable[[Row], None], advance: Advance) -> None:
+    """Have rows written down as they come, then handed on: a run that is stopped between the two hands on the rest."""
+    with contextlib.closing(blocks):  # on Ctrl-C, everything that runs ends first
+        for rows in blocks:
+            take(rows)
+            for row in rows:
+                each(row)
+            advance(len(rows))

@@ -247,7 +247,11 @@ def load_model(place: str | Path, weights: str | None = None) -> Model:
     folder = Path(place).expanduser()
     if not folder.is_dir():
         folder = fetch_bundle(str(place))
-    settings, tensors = read_bundle(folder)
+    return assemble(*read_bundle(folder), weights)
+
+
+def assemble(settings: Settings, tensors: Mapping[str, np.ndarray], weights: str | None = None) -> Model:
+    """A model of what a bundle holds; arguments and errors as of `read_bundle` and `load_model`."""
     section = settings.section
     encoder = build_encoder(section.name, weights or section.weights, settings.seed)
     encoder.hear(section.layer)

@@ -2,7 +2,8 @@
 
 While a run goes on, every row is written at once to a journal beside the file (`.<name>.part`, JSON Lines); when it
 ends, for whatever reason it can still answer, the file is written whole, in the order of the files that were named. A
-run that was killed finds its rows in the journal. A file that was predicted by the same model is not predicted again;
+run that was killed finds its rows in the journal. A run on a cluster writes parts instead, Parquet files in the folder
+`<name>.parts`, each the rows of a block of files. A file that was predicted by the same model is not predicted again;
 one that failed is tried anew.
 
 Numbers are written so that reading them gives the same ones: shortest digits that do.
@@ -10,6 +11,7 @@ Numbers are written so that reading them gives the same ones: shortest digits th
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -86,8 +88,10 @@ class Table:
     def __init__(self, path: Path, targets: Sequence[str], model: str, curve: bool) -> None:
         self._path, self._targets, self._curve = path, list(targets), curve
         self._journal_path = path.with_name(f".{path.name}.part")
+        self._parts = path.with_name(f"{path.name}.parts")
+        self._n_parts = max(map(_number, _part_paths(self._parts)), default=0)
         check_format(path)
-        found = [*read_rows(path, targets), *_journal_rows(self._journal_path)]
+        found = [*read_rows(path, targets), *_journal_rows(self._journal_path), *_part_rows(self._parts, targets)]
         self._others = {row["path"]: row for row in found}
         self.rows = {
             row["path"]: row
@@ -105,6 +109,7 @@ class Table:
         self._journal.close()
         write_rows(self._path, list((self._others | self.rows).values()), self._targets)
         self._journal_path.unlink(missing_ok=True)
+        _remove_parts(self._parts)
 
     def add(self, row: Row) -> None:
         """Take a row, and write it down at once.
@@ -116,6 +121,21 @@ class Table:
         with storage_errors(self._journal_path):
             self._journal.write(json.dumps(row, ensure_ascii=False) + "\n")
             self._journal.flush()
+
+    def add_all(self, rows: Sequence[Row]) -> None:
+        """Take rows one by one, as `add`."""
+        for row in rows:
+            self.add(row)
+
+    def add_part(self, rows: Sequence[Row]) -> None:
+        """Take the rows of a block of files, and write them down together.
+
+        Raises:
+            StorageError: they cannot be written.
+        """
+        self._n_parts += 1
+        write_rows(self._parts / f"part-{self._n_parts:06d}.parquet", rows, self._targets)
+        self.rows |= {row["path"]: row for row in rows}
 
     def order(self, paths: Sequence[Path]) -> None:
         """Put rows in the order of files; those of files that are not named now stay, behind them."""
@@ -227,6 +247,33 @@ def _journal_rows(path: Path) -> Iterator[Row]:
             continue
         if isinstance(row, dict) and isinstance(row.get("path"), str):
             yield row
+
+
+def _part_paths(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("part-*.parquet") if path.stem.removeprefix("part-").isdecimal())
+
+
+def _number(part: Path) -> int:
+    return int(part.stem.removeprefix("part-"))
+
+
+def _part_rows(folder: Path, targets: Sequence[str]) -> Iterator[Row]:
+    """What a run on a cluster had finished; a part that cannot be read is left out, its files are predicted again."""
+    for path in _part_paths(folder):
+        try:
+            yield from read_rows(path, targets)
+        except DataError:
+            continue
+        except ImportError:
+            raise MissingExtraError(f"{folder}, what an earlier run had finished,", "parquet") from None
+
+
+def _remove_parts(folder: Path) -> None:
+    """Remove parts that a table holds now, and their folder, unless somebody keeps something else there."""
+    for path in _part_paths(folder):
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _csv(names: Sequence[str], rows: Sequence[Row]) -> str:
