@@ -6,7 +6,7 @@ from pathlib import Path
 
 from affekt.encoders.hub import find_checkpoint
 from affekt.errors import DataError
-from affekt.model.bundle import CARD, SETTINGS, WEIGHTS
+from affekt.model.bundle import CARD, GRAPH, SETTINGS, WEIGHTS
 
 
 def fetch_bundle(name: str) -> Path:
@@ -21,4 +21,4 @@ def fetch_bundle(name: str) -> Path:
     """
     if name.partition("@")[0].count("/") != 1 or name.startswith((".", "/", "~")):
         raise DataError(f"{name}: no such folder, so it is no model. `affekt train` makes one.")
-    return find_checkpoint(name, (WEIGHTS,), (SETTINGS, CARD)).folder
+    return find_checkpoint(name, (WEIGHTS,), (SETTINGS, CARD, GRAPH)).folder
