@@ -220,6 +220,44 @@ def predict(
 
 @app.command(
     epilog=_examples(
+        "affekt export models/deam --out models/deam-onnx",
+        "affekt export models/deam --out models/deam-onnx --song one.mp3 --song another.flac",
+        "affekt predict models/deam-onnx song.mp3",
+    )
+)
+def export(
+    model: Annotated[str, typer.Argument(help="Folder of a model, or owner/name on the Hugging Face hub.")],
+    out: Annotated[Path, typer.Option(help="Folder of the exported model.")],
+    songs: Annotated[
+        list[Path] | None, typer.Option("--song", metavar="FILE", help="Compare on this song, too; repeatable.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a model as one ONNX graph, encoder included, that runs without torch.
+
+    It is compared with the model on generated music, noise and silence; where they differ nothing is written.
+    """
+    from affekt.model.predictor import load_model
+
+    found = load_model(model)
+    from affekt.model.export import TOLERANCE, export_model
+
+    with _stoppable():
+        exported = export_model(found, out, songs or [])
+    graph = exported.settings.graph
+    assert graph is not None  # it was exported
+    rows = [{"compared": name, "difference": most, "allowed": TOLERANCE} for name, most in graph.differences.items()]
+    _print_rows(rows, ["compared", "difference", "allowed"], as_json)
+    spec = exported.encoder.spec
+    _say(
+        f"Model: {out}, {graph.n_bytes / 1e6:.1f} MB, compared on {graph.n_compared} clips",
+        f"It holds the weights of {spec.name} ({spec.weights}); their licence: {spec.licence}",
+        f"Ask it, without torch: affekt predict {out} SONG...",
+    )
+
+
+@app.command(
+    epilog=_examples(
         "affekt report runs/demo-1a2b3c4d",
         "affekt report runs/deam-raw runs/deam-corrected --out runs/labels",
         "affekt report runs/demo-1a2b3c4d/results.json --out page.html",

@@ -4,6 +4,9 @@ The weights of the encoder's frozen layers are not in it: it names them with the
 fetched from where they were published, under their own licence. So a bundle of a frozen encoder is small, and nobody's
 weights are passed on.
 
+An *exported* model has `model.onnx` besides: encoder and readout as one graph (`affekt.model.export`). That one does
+hold the weights of the encoder, and needs neither them nor torch to run.
+
 Loading is safe: nothing is unpickled and no code of a bundle runs. `model.json` is validated whole, file sizes are
 bounded before anything is read, and hashes are checked.
 """
@@ -26,9 +29,9 @@ from affekt.errors import DataError, StorageError, problems
 from affekt.files import atomic, write_text
 
 FORMAT = 1
-SETTINGS, WEIGHTS, CARD = "model.json", "model.safetensors", "README.md"
-#: Larger files are refused before they are read.
-MOST_BYTES = {SETTINGS: 4 * 2**20, WEIGHTS: 4 * 2**30}
+SETTINGS, WEIGHTS, GRAPH, CARD = "model.json", "model.safetensors", "model.onnx", "README.md"
+#: Larger files are refused before they are read. A graph is one message of protobuf, which ends at 2 GiB.
+MOST_BYTES = {SETTINGS: 4 * 2**20, WEIGHTS: 4 * 2**30, GRAPH: 2**31 - 1}
 
 
 class TrainedOn(Section):
@@ -64,6 +67,24 @@ class WeightsFile(Section):
     n_bytes: int = Field(ge=8, le=MOST_BYTES[WEIGHTS])
 
 
+class GraphFile(Section):
+    """What `model.onnx` must be, of an exported model.
+
+    Attributes:
+        opset: version of ONNX's operations.
+        n_samples: length of a clip, at the encoder's rate.
+        differences: the largest ones from torch that were seen when it was exported, by what was compared.
+        n_compared: on how many clips.
+    """
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    n_bytes: int = Field(ge=8, le=MOST_BYTES[GRAPH])
+    opset: int = Field(ge=1)
+    n_samples: int = Field(ge=1)
+    differences: dict[str, float]
+    n_compared: int = Field(ge=1)
+
+
 class Settings(Section):
     """`model.json`.
 
@@ -78,6 +99,7 @@ class Settings(Section):
         distance: how far from their centre all but one in a hundred of the training songs lie.
         chosen: what cross-validation chose: alpha, or epochs and settings.
         made_by: experiment, versions, machine, seeds, folds.
+        graph: of an exported model; None for others.
     """
 
     format: Literal[1] = 1
@@ -98,6 +120,7 @@ class Settings(Section):
     chosen: dict[str, Any]
     made_by: dict[str, Any]
     weights_file: WeightsFile | None = None
+    graph: GraphFile | None = None
 
     @property
     def target_names(self) -> tuple[str, ...]:
@@ -118,8 +141,17 @@ class Settings(Section):
         ]
 
 
-def write_bundle(folder: Path, settings: Settings, tensors: Mapping[str, np.ndarray], card: str) -> Settings:
+def write_bundle(
+    folder: Path, settings: Settings, tensors: Mapping[str, np.ndarray], card: str, graph: bytes | None = None
+) -> Settings:
     """Write a model, `model.json` last: a folder without it is no model.
+
+    Args:
+        folder: of the model.
+        settings: with `graph` where there is one.
+        tensors: what was learnt.
+        card: the model card.
+        graph: `model.onnx` of an exported model.
 
     Returns:
         the settings with the hash of what was written.
@@ -132,6 +164,9 @@ def write_bundle(folder: Path, settings: Settings, tensors: Mapping[str, np.ndar
     settings = settings.model_copy(update={"weights_file": file})
     with atomic(folder / WEIGHTS) as temporary:
         temporary.write_bytes(content)
+    if graph is not None:
+        with atomic(folder / GRAPH) as temporary:
+            temporary.write_bytes(graph)
     write_text(folder / CARD, card)
     write_text(folder / SETTINGS, settings.model_dump_json(indent=1) + "\n")
     return settings
@@ -147,13 +182,17 @@ def read_bundle(folder: Path) -> tuple[Settings, dict[str, np.ndarray]]:
     """
     settings = read_settings(folder)
     assert settings.weights_file is not None  # `read_settings` has seen to it
-    content = _read(folder / WEIGHTS, settings.weights_file.n_bytes)
-    if hashlib.sha256(content).hexdigest() != settings.weights_file.sha256:
-        raise DataError(f"{folder / WEIGHTS}: damaged: its hash is not the one in {SETTINGS}. Fetch the model again.")
+    content = _read_checked(folder / WEIGHTS, settings.weights_file)
     try:
         return settings, load(content)
     except (SafetensorError, ValueError, KeyError) as error:
         raise DataError(f"{folder / WEIGHTS}: not a safetensors file ({error}). Fetch the model again.") from None
+
+
+def read_graph(folder: Path, settings: Settings) -> bytes:
+    """Read `model.onnx` of an exported model; errors as of `read_bundle`."""
+    assert settings.graph is not None  # it is an exported one
+    return _read_checked(folder / GRAPH, settings.graph)
 
 
 def read_settings(folder: Path) -> Settings:
@@ -180,6 +219,13 @@ def read_settings(folder: Path) -> Settings:
     if not settings.scale[0] < settings.scale[1]:
         raise DataError(f"{path}: scale {settings.scale} does not ascend. Fetch the model again.")
     return settings
+
+
+def _read_checked(path: Path, file: WeightsFile | GraphFile) -> bytes:
+    content = _read(path, file.n_bytes)
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise DataError(f"{path}: damaged: its hash is not the one in {SETTINGS}. Fetch the model again.")
+    return content
 
 
 def _read(path: Path, at_most: int) -> bytes:

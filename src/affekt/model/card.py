@@ -72,6 +72,7 @@ def _sections(settings: Settings) -> Sequence[str]:
         f"- licence of these weights: {encoder['licence']}\n"
         f"- head: {settings.section.head}; trained: {trained}\n"
         f"- hears {'a window of' if settings.over_time else 'clips of'} {settings.window_s:g} s",
+        *([] if settings.graph is None else [_exported(settings)]),
         f"## What it learnt from\n\n{data.n_songs} songs of `{data.dataset}`{labels}, fingerprint `{data.fingerprint}`."
         + "".join(f"\n- {note}" for note in data.notes),
         "## How well it does\n\nOn songs that were not trained on, in folds, with 95 % intervals:\n\n"
@@ -84,6 +85,39 @@ def _sections(settings: Settings) -> Sequence[str]:
         "- Words are heard as sound: what lyrics say is not understood.\n"
         "- The terms of the data and of the encoder's weights go on to apply to what is made of them.",
     ]
+
+
+def _exported(settings: Settings) -> str:
+    """How to run the graph without this package."""
+    graph, encoder, dim = settings.graph, settings.encoder, settings.encoder["embedding_dim"]
+    assert graph is not None  # it is an exported model
+    rows = "".join(f"\n- {name}: at most {most:.1e}" for name, most in graph.differences.items())
+    if settings.section.head == "ridge":
+        song = (
+            "A song's value is that of its mean embedding `e`: with `mean`, `std`, `slopes` and `intercept` of "
+            f"`model.safetensors`, z = (e - mean) / std{_clipped(settings)}, value = z @ slopes + intercept."
+        )
+    else:
+        song = "A song's value is the mean of its clips' values."
+    return (
+        "## Exported\n\n"
+        "`model.onnx` is encoder and readout in one graph, which onnxruntime runs; torch is not needed: "
+        "`pip install 'affekt[onnx]'`.\n\n"
+        f"- `clips`, float32 (n_clips, {graph.n_samples}): mono, {encoder['sample_rate_hz']} Hz, full scale at 1; any "
+        "number of them\n"
+        f"- `values`, float32 (n_clips, {len(settings.targets)}): {', '.join(settings.target_names)}; keep them within "
+        f"{settings.scale[0]:g} and {settings.scale[1]:g}\n"
+        f"- `embedding`, float32 (n_clips, {dim})\n\n"
+        f"{song}\n\n"
+        f"Compared with torch on {graph.n_compared} clips, largest differences:\n{rows}\n\n"
+        f"The graph holds the encoder's weights ({encoder['weights']}): whoever passes it on passes them on, under their "
+        f"licence ({encoder['licence']})."
+    )
+
+
+def _clipped(settings: Settings) -> str:
+    most = settings.section.clip_embeddings
+    return "" if most is None else f" within ±{most:g}"
 
 
 def _table(targets: Sequence[Target]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from affekt.encoders.hub import find_checkpoint, unreachable
 from affekt.errors import DataError, MissingExtraError, StorageError
-from affekt.model.bundle import CARD, SETTINGS, WEIGHTS
+from affekt.model.bundle import CARD, GRAPH, SETTINGS, WEIGHTS
 
 if TYPE_CHECKING:
     from affekt.model.predictor import Model
@@ -25,7 +25,7 @@ def fetch_bundle(name: str) -> Path:
     """
     if name.partition("@")[0].count("/") != 1 or name.startswith((".", "/", "~")):
         raise DataError(f"{name}: no such folder, so it is no model. `affekt train` makes one.")
-    return find_checkpoint(name, (WEIGHTS,), (SETTINGS, CARD)).folder
+    return find_checkpoint(name, (WEIGHTS,), (SETTINGS, CARD, GRAPH)).folder
 
 
 def push(model: Model, repository: str, private: bool, token: str | None) -> str:

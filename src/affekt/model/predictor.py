@@ -23,12 +23,12 @@ from affekt.audio.decode import Level
 from affekt.audio.speech import sounds_like_speech
 from affekt.audio.track import TrackPlan
 from affekt.encoders import Cut, Encoder, build_encoder
-from affekt.errors import AudioError, ConfigError, WeightsError
+from affekt.errors import AudioError, ConfigError, DataError, WeightsError
 from affekt.features.prepare import Recipe, Sound, Task, sound
-from affekt.model.bundle import Settings, read_bundle, write_bundle
+from affekt.model.bundle import Settings, read_bundle, read_graph, write_bundle
 from affekt.model.card import model_card
 from affekt.model.emotion import Course, Emotion, Interval, Remark
-from affekt.model.readout import Readout, RidgeReadout, TrainedReadout
+from affekt.model.readout import ExportedReadout, Readout, RidgeReadout, TrainedReadout
 
 #: Seconds from one point of a curve to the next, as a share of what is heard for each.
 HOP = 0.5
@@ -51,7 +51,7 @@ class Model:
 
     def __init__(self, settings: Settings, encoder: Encoder, readout: Readout) -> None:
         self.settings, self.encoder, self.readout = settings, encoder, readout
-        self._cut = encoder.cut(settings.section.freeze)
+        self.cut = encoder.cut(settings.section.freeze)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -61,8 +61,9 @@ class Model:
     @property
     def fingerprint(self) -> str:
         """Name, and hash of what was learnt: tells predictions of two models apart."""
-        assert self.settings.weights_file is not None  # it was written
-        return f"{self.settings.name}@{self.settings.weights_file.sha256[:8]}"
+        file = self.settings.graph or self.settings.weights_file  # a graph holds all that was learnt
+        assert file is not None  # it was written
+        return f"{self.settings.name}@{file.sha256[:8]}"
 
     @property
     def sample_rate_hz(self) -> int:
@@ -73,7 +74,7 @@ class Model:
     @property
     def recipe(self) -> Recipe:
         """What is done for a track ahead of the encoder."""
-        return Recipe(self.sample_rate_hz, None, self._cut)
+        return Recipe(self.sample_rate_hz, None, self.cut)
 
     def plan(self, curve: bool = True) -> TrackPlan:
         """What is heard of a track."""
@@ -98,7 +99,7 @@ class Model:
     def read(self, found: Sound, curve: bool = True) -> Emotion:
         """What a track feels like, of which everything that is to be heard was cut with `plan(curve)`."""
         plan = self.plan(curve)
-        activations = self.encoder.activations(found.value, self._cut)
+        activations = self.encoder.activations(found.value, self.cut)
         if not np.isfinite(activations).all():
             raise AudioError(f"{self.encoder.spec.name} gives values that are not finite for this track.")
         times_s = plan.times_s(found.n_samples, self.sample_rate_hz)
@@ -128,8 +129,11 @@ class Model:
         """Write it as a bundle.
 
         Raises:
+            DataError: it is exported.
             StorageError: the folder cannot be written to.
         """
+        if self.settings.graph is not None:
+            raise DataError(f"{self.settings.name}: is exported. Copy its folder, or save the model it was made of.")
         self.settings = write_bundle(folder, self.settings, self.readout.tensors(), model_card(self.settings))
 
     def push_to_hub(self, repository: str, private: bool = False, token: str | None = None) -> str:
@@ -232,7 +236,7 @@ def sound_of_samples(samples: np.ndarray, rate_hz: int, plan: TrackPlan, sample_
 
 
 def load_model(place: str | Path, weights: str | None = None) -> Model:
-    """Read a model that `affekt train` wrote, from a folder or from the Hugging Face hub.
+    """Read a model that `affekt train` or `affekt export` wrote, from a folder or from the Hugging Face hub.
 
     Args:
         place: a folder; or "owner/name" or "owner/name@revision" of the hub.
@@ -241,13 +245,17 @@ def load_model(place: str | Path, weights: str | None = None) -> Model:
     Raises:
         DataError: not a model, or a damaged one.
         WeightsError: the encoder's weights are not those that the model was trained with, or cannot be had.
+        MissingExtraError: what runs it is not installed.
     """
     from affekt.model.hub import fetch_bundle
 
     folder = Path(place).expanduser()
     if not folder.is_dir():
         folder = fetch_bundle(str(place))
-    return assemble(*read_bundle(folder), weights)
+    settings, tensors = read_bundle(folder)
+    if settings.graph is not None:
+        return _exported(folder, settings, tensors, weights)
+    return assemble(settings, tensors, weights)
 
 
 def assemble(settings: Settings, tensors: Mapping[str, np.ndarray], weights: str | None = None) -> Model:
@@ -260,6 +268,16 @@ def assemble(settings: Settings, tensors: Mapping[str, np.ndarray], weights: str
         encoder.run_with(section.engine)
     check_weights(settings, encoder, cut)
     return Model(settings, encoder, readout_of(settings, encoder, cut, tensors))
+
+
+def _exported(folder: Path, settings: Settings, tensors: Mapping[str, np.ndarray], weights: str | None) -> Model:
+    """A model of which everything is in its folder."""
+    from affekt.model.onnx import open_graph
+
+    if weights is not None:
+        raise ConfigError(f"{settings.name}: is exported, so the encoder's weights are part of it. Leave weights out.")
+    encoder = open_graph(settings, read_graph(folder, settings), str(folder))
+    return Model(settings, encoder, readout_of(settings, encoder, encoder.cut(settings.section.freeze), tensors))
 
 
 def check_weights(settings: Settings, encoder: Encoder, cut: Cut) -> None:
@@ -291,7 +309,8 @@ def readout_of(settings: Settings, encoder: Encoder, cut: Cut, tensors: Mapping[
     Raises:
         WeightsError: they do not fit the encoder.
     """
-    build = _ridge if settings.section.head == "ridge" else _trained
+    trained = _trained if settings.graph is None else _trained_in_graph
+    build = _ridge if settings.section.head == "ridge" else trained
     try:
         return build(settings, encoder, cut, tensors)
     except (KeyError, RuntimeError, ValueError) as error:
@@ -326,3 +345,11 @@ def _trained(settings: Settings, encoder: Encoder, cut: Cut, tensors: Mapping[st
     weights = {name: torch.from_numpy(value) for name, value in tensors.items() if not name.startswith("labels.")}
     regressor.load_state_dict(weights)
     return TrainedReadout(regressor, labels)
+
+
+def _trained_in_graph(settings: Settings, encoder: Encoder, cut: Cut, tensors: Mapping[str, np.ndarray]) -> Readout:
+    del cut
+    wrong = [name for name in ("mean", "std") if tensors[name].shape != (encoder.spec.embedding_dim,)]
+    if wrong:
+        raise ValueError(f"shape of {', '.join(wrong)}")
+    return ExportedReadout(tensors, len(settings.targets))

@@ -66,7 +66,7 @@ class RidgeReadout(Readout):
     def __init__(self, learnt: Tensors, clip: float | None) -> None:
         self._mean, self._std = learnt["mean"], learnt["std"]
         self._slopes, self._intercept = learnt["slopes"], learnt["intercept"]
-        self._clip = clip
+        self.clip = clip
 
     @classmethod
     def of(cls, ridge: Ridge) -> RidgeReadout:
@@ -80,7 +80,7 @@ class RidgeReadout(Readout):
     def values(self, activations: np.ndarray) -> np.ndarray:
         """As of `Readout`."""
         z = self._z(activations)
-        z = z if self._clip is None else z.clip(-self._clip, self._clip)
+        z = z if self.clip is None else z.clip(-self.clip, self.clip)
         found: np.ndarray = z @ self._slopes + self._intercept
         return found
 
@@ -109,27 +109,56 @@ class TrainedReadout(Readout):
     _BATCH = 32
 
     def __init__(self, regressor: Regressor, labels: Standardiser) -> None:
-        self._regressor, self._labels = regressor.eval(), labels
+        self.regressor, self.labels = regressor.eval(), labels
 
     def values(self, activations: np.ndarray) -> np.ndarray:
         """As of `Readout`."""
         import torch
 
         with torch.inference_mode():
-            found = [self._regressor(batch) for batch in torch.from_numpy(activations).float().split(self._BATCH)]
-        return self._labels.undo(torch.cat(found).double().numpy())
+            found = [self.regressor(batch) for batch in torch.from_numpy(activations).float().split(self._BATCH)]
+        return self.labels.undo(torch.cat(found).double().numpy())
 
     def distances(self, activations: np.ndarray) -> np.ndarray:
         """As of `Readout`."""
         import torch
 
-        scale = self._regressor.standardise
+        scale = self.regressor.standardise
         with torch.inference_mode():
             batches = torch.from_numpy(activations).float().split(self._BATCH)
-            z = torch.cat([(self._regressor.suffix(batch) - scale.mean) / scale.std for batch in batches])
+            z = torch.cat([(self.regressor.suffix(batch) - scale.mean) / scale.std for batch in batches])
         return z.square().mean(dim=1).sqrt().double().numpy()
 
     def tensors(self) -> dict[str, np.ndarray]:
         """As of `Readout`."""
-        weights = {name: value.numpy().copy() for name, value in self._regressor.state_dict().items()}
-        return {**weights, "labels.mean": self._labels.mean, "labels.std": self._labels.std}
+        weights = {name: value.numpy().copy() for name, value in self.regressor.state_dict().items()}
+        return {**weights, "labels.mean": self.labels.mean, "labels.std": self.labels.std}
+
+
+class ExportedReadout(Readout):
+    """A trained suffix and its heads that ran as part of an exported graph; numpy alone.
+
+    What it calls activations are a clip's values and behind them its embedding, side by side.
+
+    Args:
+        learnt: mean, std (dim,) of embeddings.
+        n_targets: how many values there are.
+    """
+
+    averages_first = False
+
+    def __init__(self, learnt: Tensors, n_targets: int) -> None:
+        self._mean, self._std, self._n_targets = learnt["mean"], learnt["std"], n_targets
+
+    def values(self, activations: np.ndarray) -> np.ndarray:
+        """As of `Readout`."""
+        return activations[:, : self._n_targets].astype(np.float64)
+
+    def distances(self, activations: np.ndarray) -> np.ndarray:
+        """As of `Readout`."""
+        z = (activations[:, self._n_targets :] - self._mean) / self._std
+        return np.sqrt((z.astype(np.float64) ** 2).mean(axis=1))
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """As of `Readout`."""
+        return {"mean": self._mean, "std": self._std}

@@ -17,11 +17,13 @@ Source: Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State S
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from affekt.errors import ShapeError
@@ -48,6 +50,8 @@ def selective_scan(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, d:
     Raises:
         ShapeError: the shapes do not fit together, or there is no time step.
     """
+    if torch.compiler.is_exporting():  # to a graph that other programs run; see `affekt.model.graph`
+        return _scan_unrolled(x, delta, a, b, c, d)
     _check_shapes(x, delta, a, b, c, d)
     with _without_autocast(x.device):
         y = _scan_in_blocks(*_widen(x, delta, a, b, c, d))
@@ -89,6 +93,29 @@ def _scan_in_blocks(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, d
         outputs.append((c[block, :, None, :] @ states).squeeze(2))  # (steps, batch, channels)
         state = states[-1]  # (batch, state, channels)
     return torch.cat(outputs) + d * x  # (time, batch, channels)
+
+
+def _scan_unrolled(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """The scan in single precision for a graph that is exported, where time is fixed and the batch is not.
+
+    Time is cut into runs as long as they are many. All runs advance together from zero; the state that each begins with
+    is then found from run to run, and what is left of it added. So 196 steps become 14 and 14.
+    """
+    time = len(x)
+    n_steps = math.isqrt(time - 1) + 1
+    spare = (0, 0) * 3 + (0, -time % n_steps)
+    decay = F.pad(torch.exp(delta[:, :, None, :] * a.T), spare).unflatten(0, (-1, n_steps))  # (run, step, batch, ...)
+    drive = F.pad((delta * x)[:, :, None, :] * b[..., None], spare).unflatten(0, (-1, n_steps))
+    states, shares = [drive[:, :1]], [decay[:, :1]]  # from zero; what is left of the state before the run
+    # Slices keep their axis: a graph needs no operation to take it away and to bring it back.
+    for decay_t, drive_t in zip(decay.split(1, 1)[1:], drive.split(1, 1)[1:], strict=True):
+        states.append(decay_t * states[-1] + drive_t)  # (run, 1, batch, state, channels)
+        shares.append(decay_t * shares[-1])
+    before = [torch.zeros_like(states[-1][:1])]
+    for share, end in zip(shares[-1].split(1)[:-1], states[-1].split(1)[:-1], strict=True):
+        before.append(share * before[-1] + end)  # (1, 1, batch, state, channels)
+    found = (torch.cat(states, 1) + torch.cat(shares, 1) * torch.cat(before)).flatten(0, 1)[:time]
+    return (c[:, :, None, :] @ found).squeeze(2) + d * x  # (time, batch, channels)
 
 
 def _advance_in_place(decay: Tensor, drive: Tensor, state: Tensor) -> Tensor:

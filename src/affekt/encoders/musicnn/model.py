@@ -122,7 +122,7 @@ class RowNorm(nn.BatchNorm1d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(patch, dim) -> the same."""
-        if len(input) > 1:
+        if input.shape[0] > 1:  # `len` would fix the number of rows of a graph that is exported
             return super().forward(input)
         mean, variance = self.running_mean, self.running_var
         return functional.batch_norm(input, mean, variance, self.weight, self.bias, eps=self.eps)
@@ -148,8 +148,10 @@ def _input(norm: nn.Module, x: Tensor) -> Tensor:
 def _frontend(*blocks_and_x: Any) -> Tensor:
     """Timbral and temporal filters, (patch, frame, band) -> (patch, channel, frame)."""
     *blocks, x = blocks_and_x
-    # a few at a time are also faster, as they stay in the cache; in training the whole batch is one for its norm
-    parts = (x,) if blocks[0].training else x.split(_AT_A_TIME)
+    # A few at a time are also faster, as they stay in the cache. In training the whole batch is one for its norm; a
+    # graph that is exported must not depend on how many there are.
+    whole = blocks[0].training or torch.compiler.is_exporting()
+    parts = (x,) if whole else x.split(_AT_A_TIME)
     return torch.cat([_filtered(blocks, part[:, None]) for part in parts])
 
 
