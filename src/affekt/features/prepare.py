@@ -112,9 +112,7 @@ class Recipe:
         return replace(found, value=activations(self.encoder, self.cut, task, found.value))
 
 
-def sound(
-    task: Task, sample_rate_hz: int, opened: Callable[[Path, int], SampleStream] = SampleStream
-) -> Sound:
+def sound(task: Task, sample_rate_hz: int, opened: Callable[[Path, int], SampleStream] = SampleStream) -> Sound:
     """What has to be kept of a file until the encoder has heard it.
 
     Args:

@@ -13,7 +13,7 @@ import contextlib
 import functools
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, Literal
 
@@ -98,6 +98,7 @@ def create_app(model: Model, limits: Limits | None = None, other: Model | None =
         redoc_url=None,
         lifespan=functools.partial(_alive, service),
     )
+    app.state.service = service
     _refuse_in_json(app)
     _add_api(app, service)
     if page:

@@ -76,7 +76,7 @@ class Listener:
             finally:
                 self._lock.release()
         except AudioError as error:
-            raise Refused("not_audio", str(error).replace(str(path), "the file")) from None
+            raise Refused("not_audio", str(error).replace(str(path), "The file")) from None
         return Heard(emotion, streams[-1].bars)
 
 

@@ -27,8 +27,6 @@ from affekt.service import pictures, words
 from affekt.service.hearing import Heard, Listener
 
 if TYPE_CHECKING:
-    import gradio as gr
-
     from affekt.service.api import Service
 
 #: What the page needs of gradio: nothing that takes files in, gives files out or fetches from elsewhere.
@@ -57,7 +55,7 @@ def add_page(app: FastAPI, service: Service) -> FastAPI:
         return JSONResponse(song_record([listener.model for listener in service.listeners], heard))
 
     with gradio.Blocks(title="affekt", analytics_enabled=False, fill_width=True) as blocks:
-        gradio.HTML(_body(service.listeners, service), padding=False, js_on_load=_asset("page.js"), elem_id="page")
+        gradio.HTML(_body(service.listeners, service), padding=False, apply_default_css=False, js_on_load=_asset("page.js"))
     theme = gradio.themes.Base(font=list(_SANS), font_mono=list(_MONO))
     gradio.mount_gradio_app(
         app,
@@ -101,6 +99,7 @@ def _answer(model: Model, heard: Heard) -> dict[str, Any]:
         "model": model.settings.name,
         "headline": words.headline(emotion),
         "mood": words.mood(emotion),
+        "mood_line": words.mood_line(emotion),
         "targets": words.target_words(emotion),
         "scale": words.scale_words(emotion),
         "plane": [emotion.targets[place] for place in places] if places else None,

@@ -18,9 +18,11 @@ from affekt.service.words import ENDS, QUADRANT_WORDS, dimension, plane_targets
 
 #: Side of the plane and half of what is drawn in it.
 SIDE, HALF = 440.0, 186.0
+#: The part of it that is shown, with words to the left and below.
+VIEW = "8 33 400 400"
 #: A course's size before it is stretched.
 WIDE, HIGH = 1000.0, 200.0
-#: Points of a course drawn as moments of the plane, at most.
+#: The models of one song, which look different.
 MARKS = ("first", "second")
 _SIGNS = {"V+ A+": (1, 1), "V- A+": (-1, 1), "V- A-": (-1, -1), "V+ A-": (1, -1)}
 
@@ -43,7 +45,7 @@ def plane() -> str:
         f'<path class="axis" d="M{low:g} {middle:g}H{high:g}M{middle:g} {low:g}V{high:g}"/>'
     )
     return (
-        f'<svg class="plane" viewBox="0 0 {SIDE:g} {SIDE:g}" role="img" '
+        f'<svg class="plane" viewBox="{VIEW}" role="img" '
         'aria-label="The plane of valence and arousal; the table of songs holds the same values">'
         f"{quarters}{axes}{names}{_end_words(low, middle, high)}"
         '<g class="trails"></g><g class="marks"></g><circle class="now" r="5" cx="-20" cy="-20"/></svg>'
@@ -59,7 +61,7 @@ def mark(emotions: Sequence[Emotion]) -> str:
     if len(points) < len(emotions):
         return ""
     joint = f'<path class="joint" d="{_path([(x, y) for x, y, *_ in points])}"/>' if len(points) > 1 else ""
-    drawn = "".join(_mark(*point, kind) for point, kind in zip(points, MARKS, strict=False))
+    drawn = "".join(reversed([_mark(*point, kind) for point, kind in zip(points, MARKS, strict=False)]))
     return f'<g class="song">{joint}{drawn}</g>'
 
 

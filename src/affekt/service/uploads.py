@@ -1,6 +1,6 @@
 """A file of a request, taken in and thrown away.
 
-While it comes in it is counted, and lies in memory, or above `SPOOLED` bytes in a temporary file that has no name. To be
+It is counted while it comes in, and lies in memory, or above `SPOOLED` bytes in a temporary file without a name. To be
 heard it is copied to a file called "upload" in a folder that only this user may enter and that is gone afterwards,
 whatever happens. The name that the sender gives it is never used.
 """

@@ -37,6 +37,8 @@ def plane_targets(targets: Sequence[str]) -> tuple[int, int] | None:
 
 def headline(emotion: Emotion) -> str:
     """All targets in one line, such as "Slightly pleasant, clearly calm"."""
+    if _in_the_middle(emotion):
+        return "In the middle"
     line = ", ".join(degree(target, unit) for target, unit in zip(emotion.targets, emotion.unit, strict=True))
     return line[:1].upper() + line[1:]
 
@@ -48,6 +50,19 @@ def mood(emotion: Emotion) -> str:
         return ""
     place = np.array([[emotion.values[i] for i in places]])
     return QUADRANT_WORDS[QUADRANTS[int(quadrants(place, centre=sum(emotion.scale) / 2)[0])]]
+
+
+def mood_line(emotion: Emotion) -> str:
+    """The same as a sentence, which says where other quadrants are within the intervals."""
+    places = plane_targets(emotion.targets)
+    if places is None:
+        return ""
+    if _in_the_middle(emotion):
+        return "Too close to the middle for one corner of the plane."
+    centre = sum(emotion.scale) / 2
+    sure = all(not emotion.intervals[i].low < centre < emotion.intervals[i].high for i in places)
+    called = mood(emotion).replace(", ", " or ")
+    return f"Music of this corner is often called {called}." + ("" if sure else " Other corners are within its range.")
 
 
 def degree(target: str, unit: float) -> str:
@@ -85,7 +100,7 @@ def scale_words(emotion: Emotion) -> str:
     """How to read the numbers."""
     low, high = emotion.scale
     return (
-        f"From {low:g} to {high:g}. About {emotion.coverage:.0%} of songs that the model did not know were rated within "
+        f"From {low:g} to {high:g}. About {emotion.coverage:.0%} of songs that were new to the model were rated within "
         "such a range."
     )
 
@@ -94,7 +109,13 @@ def _doubt(target: str, unit: float, interval: Interval, centre: float) -> str:
     if not interval.low < centre < interval.high:
         return ""
     low, high = _ends(target)
+    if abs(unit) < DEGREES[0][0]:
+        return "could be either"
     return f"could be {low if unit > 0 else high} as well"
+
+
+def _in_the_middle(emotion: Emotion) -> bool:
+    return all(abs(unit) < DEGREES[0][0] for unit in emotion.unit)
 
 
 def _ends(target: str) -> tuple[str, str]:

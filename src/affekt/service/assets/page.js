@@ -26,7 +26,7 @@ const svg = (inner) => {
 const say = (text) => { one(".status").textContent = text; };
 const complain = (name, text) => {
   const line = make("p", "error");
-  line.append(make("strong", "", name), ` ${text} `);
+  line.append(make("strong", "", name), `: ${text.replace(/^The file: /, "")} `);
   const close = make("button", "close", "Dismiss");
   close.type = "button";
   close.onclick = () => line.remove();
@@ -126,7 +126,7 @@ const finish = async (pieces, stream, ticking) => {
     counter += 1;
     take([new File([wav(sound)], `Recording ${counter}`)]);
   } catch {
-    complain("Recording", "is empty or cannot be read. Record for a second at least.");
+    complain("Recording", "empty, or cannot be read. Record for a second at least.");
   } finally {
     context.close();
   }
@@ -146,7 +146,7 @@ record.onclick = async () => {
     record.classList.add("on");
     tell();
   } catch {
-    complain("Microphone", "cannot be used. Allow it for this page; browsers ask for https or this machine's own address.");
+    complain("Microphone", "it cannot be used. Allow it for this page; browsers ask for https or this machine's own address.");
   }
 };
 
@@ -242,12 +242,12 @@ const answerBox = (answer, place, count) => {
   const box = make("div", `answer ${place ? "second" : "first"}`);
   if (count > 1) { const name = make("p", "of", answer.model); name.prepend(make("span", `sign ${place ? "second" : "first"}`)); box.append(name); }
   box.append(make("p", "headline", answer.headline));
-  if (answer.mood) box.append(make("p", "mood-line", `Music of this corner of the plane is often called ${answer.mood.replace(", ", " or ")}.`));
+  if (answer.mood_line) box.append(make("p", "mood-line", answer.mood_line));
   answer.targets.forEach((target) => box.append(gauge(target)));
   box.append(make("p", "small", answer.scale));
   if (answer.result.warnings.length) {
     const list = make("ul", "warnings");
-    list.append(...answer.result.warnings.map((warning) => make("li", warning.code, warning.text)));
+    list.append(...answer.result.warnings.map((warning) => make("li", "", warning.text)));
     box.append(list);
   }
   return box;
