@@ -50,7 +50,7 @@ def model_folder(song_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
         {
             "name": "tiny",
             "dataset": {"name": "folder", "root": str(song_folder)},
-            "split": {"folds": 2, "group": None},
+            "split": {"folds": 4},
             "clips": {"count": 2, "length_s": 2.0},
             "encoders": ["handcrafted"],
         }
@@ -86,7 +86,9 @@ def serve(model: Model, upload_folder: Path) -> Callable[..., Any]:
     """A context manager that serves the model with some limits: `with serve(upload_bytes=1000) as served`."""
 
     @contextmanager
-    def serving(other: Model | None = None, page: bool = False, model: Model = model, **limits: Any) -> Iterator[Served]:
+    def serving(
+        other: Model | None = None, page: bool = False, model: Model = model, **limits: Any
+    ) -> Iterator[Served]:
         from affekt.service.api import create_app
 
         app = create_app(model, Limits(**limits), other, page)

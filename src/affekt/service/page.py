@@ -55,7 +55,9 @@ def add_page(app: FastAPI, service: Service) -> FastAPI:
         return JSONResponse(song_record([listener.model for listener in service.listeners], heard))
 
     with gradio.Blocks(title="affekt", analytics_enabled=False, fill_width=True) as blocks:
-        gradio.HTML(_body(service.listeners, service), padding=False, apply_default_css=False, js_on_load=_asset("page.js"))
+        gradio.HTML(
+            _body(service.listeners, service), padding=False, apply_default_css=False, js_on_load=_asset("page.js")
+        )
     theme = gradio.themes.Base(font=list(_SANS), font_mono=list(_MONO))
     gradio.mount_gradio_app(
         app,

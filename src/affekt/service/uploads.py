@@ -44,8 +44,9 @@ async def received(request: Request, limits: Limits) -> AsyncIterator[BinaryIO]:
     """
     try:
         file = await _taken_in(request, limits)
-    except Refused:
-        await _drain(request, limits)
+    except Refused as refused:
+        if refused.code != "upload_too_slow":
+            await _drain(request, limits)
         raise
     try:
         yield file.file
