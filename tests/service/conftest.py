@@ -86,9 +86,7 @@ def serve(model: Model, upload_folder: Path) -> Callable[..., Any]:
     """A context manager that serves the model with some limits: `with serve(upload_bytes=1000) as served`."""
 
     @contextmanager
-    def serving(
-        other: Model | None = None, page: bool = False, model: Model = model, **limits: Any
-    ) -> Iterator[Served]:
+    def serving(other: Model | None = None, page: bool = False, **limits: Any) -> Iterator[Served]:
         from affekt.service.api import create_app
 
         app = create_app(model, Limits(**limits), other, page)

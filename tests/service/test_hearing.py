@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def test_bars_are_the_highest_levels_of_equal_parts(long_song: Path) -> None:
     with BoundedStream(long_song, RATE_HZ, Limits(), LATER) as stream:
         samples = np.abs(stream.read())
     edges = np.arange(N_BARS + 1) * len(samples) // N_BARS
-    expected = [samples[low:high].max() for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    expected = [samples[low:high].max() for low, high in itertools.pairwise(edges)]
     np.testing.assert_array_equal(stream.bars, np.array(expected, np.float32))
 
 
@@ -65,9 +66,9 @@ def test_a_stream_that_gives_more_than_its_header_says_is_stopped(long_song: Pat
 
 
 def test_a_stream_is_stopped_when_its_time_is_over(long_song: Path) -> None:
-    with BoundedStream(long_song, RATE_HZ, Limits(), time.monotonic() - 1) as stream:
-        with pytest.raises(Refused) as refused:
-            stream.read()
+    stream = BoundedStream(long_song, RATE_HZ, Limits(), time.monotonic() - 1)
+    with stream, pytest.raises(Refused) as refused:
+        stream.read()
     assert refused.value.code == "too_slow" and refused.value.status == 503
 
 
