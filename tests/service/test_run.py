@@ -54,6 +54,7 @@ def test_it_tells_its_address_serves_and_ends_on_ctrl_c(model_folder: Path, song
         assert told.endswith("Stopped.\n") and "Traceback" not in told
 
 
+@pytest.mark.slow
 def test_mistakes_are_told_before_anything_slow(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -44,9 +44,9 @@ def headline(emotion: Emotion) -> str:
 
 
 def mood(emotion: Emotion) -> str:
-    """What music of this quadrant is called; empty without valence or arousal."""
+    """What music of this quadrant is called; empty in the middle, and without valence or arousal."""
     places = plane_targets(emotion.targets)
-    if places is None:
+    if places is None or _in_the_middle(emotion):
         return ""
     place = np.array([[emotion.values[i] for i in places]])
     return QUADRANT_WORDS[QUADRANTS[int(quadrants(place, centre=sum(emotion.scale) / 2)[0])]]

@@ -206,7 +206,7 @@ const tableRow = (song) => {
     });
     cell(target.name, ...lines);
   });
-  cell("Mood", ...song.found.answers.map((answer) => make("span", "told", answer.mood)));
+  cell("Mood", ...song.found.answers.map((answer) => make("span", "told", answer.mood || "–")));
   cell("Length", clock(song.found.duration_s));
   const bin = make("button", "quiet delete", "Delete");
   bin.type = "button";
