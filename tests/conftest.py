@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +25,12 @@ SONG_RATE_HZ = 16_000
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("wild", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+#: A browser that playwright may drive, and how it is started.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--mute-audio"]
+FLAGS += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]  # a microphone that beeps
+DESKTOP = {"width": 1200, "height": 800}
 
 #: Single tests of a minute and more: they begin first, so that test processes end together.
 LONGEST = ("test_docs.py::test_shell_commands_run", "test_notebooks.py::test_it_runs_and_puts_out_what_it_keeps")
@@ -73,3 +83,50 @@ def _song(bright: float, loud: float, rng: np.random.Generator) -> np.ndarray:
     chord /= np.abs(chord).max()
     pulse = 0.7 + 0.3 * np.sin(2 * np.pi * rng.uniform(1, 3) * time_s)
     return (0.05 + 0.8 * loud) * pulse * chord + 0.01 * rng.standard_normal(len(time_s))
+
+
+class Opened:
+    """A page in the browser, with all it complained about and all it asked for."""
+
+    def __init__(self, browser: Any, address: str) -> None:
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page = browser.new_page(viewport=DESKTOP)
+        self.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(address, timeout=120_000)
+
+    def ask(self, expression: str, argument: Any = None) -> Any:
+        return self.page.evaluate(expression, argument)
+
+    def until(self, expression: str, timeout_s: float = 60.0) -> None:
+        """Wait for an expression to become true. Playwright's own wait needs `eval`, which a page may forbid."""
+        deadline = time.monotonic() + timeout_s
+        while not self.ask(expression):
+            assert time.monotonic() < deadline, f"never true: {expression}"
+            time.sleep(0.02)
+
+    def see(self, width_px: int = DESKTOP["width"], **media: str) -> None:
+        self.page.set_viewport_size({"width": width_px, "height": 800})
+        self.page.emulate_media(**{"media": "screen", "color_scheme": "light", **media})
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium or Chrome of this machine, which the Python package playwright drives; skips without either."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.skip(f"no browser found (looked for {', '.join(BROWSERS)})")
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=executable, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def open_page(browser: Any) -> Callable[[str], Opened]:
+    """Opens a page at an address."""
+    return lambda address: Opened(browser, address)

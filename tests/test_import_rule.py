@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("evaluation",),
     ("contender", "folds", "record", "experiment", "report", "tracking", "doctor"),
     ("model",),
+    ("service",),
     ("cli", "__main__"),
 )
 #: Tighter than its layer: scores are computed from results alone. `data.base` gives it words for lists of songs.

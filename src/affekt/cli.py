@@ -258,6 +258,43 @@ def export(
 
 @app.command(
     epilog=_examples(
+        "affekt serve models/deam",
+        "affekt serve models/deam --compare-with models/demo --port 8000",
+        "curl -F file=@song.mp3 'http://127.0.0.1:7860/v1/predict?curve=true'",
+    )
+)
+def serve(
+    model: Annotated[str, typer.Argument(help="Folder of a model, or owner/name on the Hugging Face hub.")],
+    compare_with: Annotated[
+        str | None, typer.Option("--compare-with", metavar="MODEL2", help="Show another model beside it on the page.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 127.0.0.1 is for this machine alone, 0.0.0.0 for everybody.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 for a free one.")] = 7860,
+) -> None:
+    """Open a page to drop songs on, and an HTTP API for programs, until Ctrl-C.
+
+    Songs are deleted once they were heard. There is no password: docs/service.md says how to put one before it.
+    """
+    from affekt.service.run import LOOPBACK
+    from affekt.service.run import serve as run
+
+    def ready(address: str) -> None:
+        _say(f"Page: {address}", f"API: {address}/v1/predict, described at {address}/openapi.json")
+        if host not in LOOPBACK:
+            _say("Whoever reaches this machine can use it. Put a proxy with a password before it.")
+        _say("Ctrl-C ends it.")
+
+    try:
+        run(model, compare_with, host, port, ready=ready)
+    except KeyboardInterrupt:
+        _say("Stopped.")
+        raise typer.Exit(130) from None
+
+
+@app.command(
+    epilog=_examples(
         "affekt report runs/demo-1a2b3c4d",
         "affekt report runs/deam-raw runs/deam-corrected --out runs/labels",
         "affekt report runs/demo-1a2b3c4d/results.json --out page.html",

@@ -7,8 +7,6 @@ is opened once and used by several tests, because drawing it takes longer than a
 from __future__ import annotations
 
 import json
-import shutil
-import time
 
 import numpy as np
 import pytest
@@ -18,70 +16,28 @@ from affekt.evaluation.join import join
 from affekt.evaluation.scores import score
 from affekt.report import write_excerpts, write_report
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--mute-audio"]
 DESIGN = {"waveform/x": 0.9, "waveform/y": 1.1, "log-mel/x": 0.7, "log-mel/y": 0.6}
 NOISE = {**DESIGN, "log-mel/x (untrained)": 1.2}
 PAIR = {"mean": 0.0, "a": 0.5}
-DESKTOP, PHONE_PX, SHEET_PX = {"width": 1200, "height": 800}, 320, 700  # a sheet of A4 without its margins
+PHONE_PX, SHEET_PX = 320, 700  # a sheet of A4 without its margins
 ALL_DRAWN = "plots.every((plot) => plot.querySelector('.trace, .hm'))"
 
 
-class Opened:
-    """A page in the browser, with all it complained about and all it asked for."""
-
-    def __init__(self, browser, path):
-        self.complaints, self.requests = [], []
-        self.page = browser.new_page(viewport=DESKTOP)
-        self.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri(), timeout=120_000)
-
-    def ask(self, expression, argument=None):
-        return self.page.evaluate(expression, argument)
-
-    def until(self, expression, timeout_s=60.0):
-        """Wait for an expression to become true. Playwright's own wait needs `eval`, which the page forbids."""
-        deadline = time.monotonic() + timeout_s
-        while not self.ask(expression):
-            assert time.monotonic() < deadline, f"never true: {expression}"
-            time.sleep(0.02)
-
-    def see(self, width_px=DESKTOP["width"], **media):
-        self.page.set_viewport_size({"width": width_px, "height": 800})
-        self.page.emulate_media(**{"media": "screen", "color_scheme": "light", **media})
-
-
 @pytest.fixture(scope="module")
-def browser():
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        pytest.skip(f"no browser found (looked for {', '.join(BROWSERS)})")
-    with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=executable, args=FLAGS)
-        yield found
-        found.close()
-
-
-@pytest.fixture(scope="module")
-def one_run(browser, make_comparison, tmp_path_factory):
+def one_run(open_page, make_comparison, tmp_path_factory):
     """A run with everything that a report can show, excerpts included."""
     folder = tmp_path_factory.mktemp("one")
     scores = score(make_comparison(n_songs=30, noise=NOISE, ceiling=(0.8, 0.9)))
     time_s = np.arange(3 * 16_000) / 16_000
     sf.write(folder / "tone.wav", 0.3 * np.sin(2 * np.pi * 440 * time_s), 16_000)
     write_excerpts(scores, dict.fromkeys(scores.song_ids, folder / "tone.wav"), folder)
-    return Opened(browser, write_report(scores, folder / "report.html"))
+    return open_page(write_report(scores, folder / "report.html").as_uri())
 
 
 @pytest.fixture(scope="module")
-def two_runs(browser, make_comparison, tmp_path_factory):
+def two_runs(open_page, make_comparison, tmp_path_factory):
     joined = join(make_comparison(noise=PAIR), make_comparison(noise=PAIR, shift=0.5), ("left", "right"))
-    return Opened(browser, write_report(joined, tmp_path_factory.mktemp("two") / "report.html"))
+    return open_page(write_report(joined, tmp_path_factory.mktemp("two") / "report.html").as_uri())
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ hundreds of megabytes to save a hundredth of the encoder's time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -112,8 +112,13 @@ class Recipe:
         return replace(found, value=activations(self.encoder, self.cut, task, found.value))
 
 
-def sound(task: Task, sample_rate_hz: int) -> Sound:
+def sound(task: Task, sample_rate_hz: int, opened: Callable[[Path, int], SampleStream] = SampleStream) -> Sound:
     """What has to be kept of a file until the encoder has heard it.
+
+    Args:
+        task: the file, and what of it is heard.
+        sample_rate_hz: of the encoder.
+        opened: opens it; a stream of another kind may bound what is read of a stranger's file.
 
     Returns:
         Clips, shape (n_clips, n_samples); where the file's header is right, the whole song is never held for them. For
@@ -123,11 +128,11 @@ def sound(task: Task, sample_rate_hz: int) -> Sound:
         AudioError: as `decode` and `ClipPlan.cut`.
     """
     if not isinstance(task.heard, Windows):
-        with SampleStream(task.path, sample_rate_hz) as stream:
+        with opened(task.path, sample_rate_hz) as stream:
             clips = task.heard.cut_stream(stream, stream.n_samples, sample_rate_hz)
         if clips is not None:
             return Sound(clips, stream.n_samples, stream.level)
-    with SampleStream(task.path, sample_rate_hz) as stream:
+    with opened(task.path, sample_rate_hz) as stream:
         samples = stream.read()
     if isinstance(task.heard, Windows):
         return Sound(samples, len(samples), stream.level)
