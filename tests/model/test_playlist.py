@@ -132,7 +132,7 @@ def test_every_line_leads_to_its_file(tmp_path_factory: pytest.TempPathFactory, 
         found = write_playlist(at, "V+ A+", [(path, row(9, 9))], 5.0)
         held = files(found.path)
         assert len(held) == found.n_songs == 1 - found.n_left_out
-        assert bool(found.n_left_out) == any(char in str(path.relative_to(root)) for char in "\r\n") or at != root
+        assert bool(found.n_left_out) == any(char in os.path.relpath(path, at) for char in "\r\n")
         assert [os.path.normpath(at / line) for line in held] == [str(path)] * found.n_songs
         assert all(not line.startswith(("#", " ")) and ":" not in line.split("/")[0] for line in held)
 
