@@ -83,7 +83,8 @@ def compare(model: Model, exported: Model, clips: np.ndarray) -> dict[str, float
         clips: shape (n_clips, n_samples).
 
     Returns:
-        those of values on the model's scale, those of embeddings and distances as a share of the largest of them, or of 1.
+        of values on the model's scale; of embeddings and distances as a share of the largest of them, or of 1 if that
+        is less.
 
     Raises:
         EncoderError: one is larger than `TOLERANCE`.
