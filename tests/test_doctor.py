@@ -96,6 +96,7 @@ def test_a_format_that_cannot_be_decoded(monkeypatch: pytest.MonkeyPatch) -> Non
         ("hub models", "transformers", "models"),
         ("handcrafted", "librosa", "handcrafted"),
         ("engines", "nncf", "openvino"),
+        ("exported models", "onnxruntime", "onnx"),
         ("DEAM download", "kagglehub", "kaggle"),
     ],
 )

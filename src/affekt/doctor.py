@@ -146,5 +146,6 @@ CHECKS: list[tuple[str, Callable[[], tuple[str, str, str]]]] = [
     ("hub models", _extra("transformers", "models", "wav2vec2 and hf: models")),
     ("handcrafted", _extra("librosa", "handcrafted", "the handcrafted encoder")),
     ("engines", _engines),
+    ("exported models", _extra("onnxruntime", "onnx", "models that `affekt export` wrote are")),
     ("DEAM download", _extra("kagglehub", "kaggle", "the download of DEAM")),
 ]

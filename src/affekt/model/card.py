@@ -110,8 +110,8 @@ def _exported(settings: Settings) -> str:
         f"- `embedding`, float32 (n_clips, {dim})\n\n"
         f"{song}\n\n"
         f"Compared with torch on {graph.n_compared} clips, largest differences:\n{rows}\n\n"
-        f"The graph holds the encoder's weights ({encoder['weights']}): whoever passes it on passes them on, under their "
-        f"licence ({encoder['licence']})."
+        f"The graph holds the encoder's weights ({encoder['weights']}): whoever passes it on passes them on, under "
+        f"their licence ({encoder['licence']})."
     )
 
 

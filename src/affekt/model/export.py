@@ -53,15 +53,15 @@ def export_model(model: Model, out: Path, songs: Sequence[Path] = ()) -> Model:
     _check_place(out)
     if any(importlib.util.find_spec(package) is None for package in _PACKAGES):
         raise MissingExtraError("affekt export", EXTRA)
-    from affekt.model.graph import OPSET, traced
+    from affekt.model import graph
 
     n_samples = round(model.settings.window_s * model.sample_rate_hz)
-    content = traced(encoder, model.cut, model.readout, n_samples)
     clips = _clips(model, n_samples, songs)
+    content = graph.traced(encoder, model.cut, model.readout, n_samples)
     file = GraphFile(
         sha256=hashlib.sha256(content).hexdigest(),
         n_bytes=len(content),
-        opset=OPSET,
+        opset=graph.OPSET,
         n_samples=n_samples,
         differences={},
         n_compared=len(clips),
@@ -83,7 +83,8 @@ def compare(model: Model, exported: Model, clips: np.ndarray) -> dict[str, float
         clips: shape (n_clips, n_samples).
 
     Returns:
-        of values, on the model's scale; of embeddings and distances as a share of the largest, but for small ones.
+        of values on the model's scale; of embeddings and distances as a share of the largest of them, or of 1 if that
+        is less.
 
     Raises:
         EncoderError: one is larger than `TOLERANCE`.
@@ -106,8 +107,12 @@ def compare(model: Model, exported: Model, clips: np.ndarray) -> dict[str, float
 
 
 def _computed(model: Model, clips: np.ndarray) -> dict[str, np.ndarray]:
-    activations = model.encoder.activations(clips, model.cut)
-    return {"values": model.readout.values(activations), "distances": model.readout.distances(activations)}
+    found, readout = model.encoder.activations(clips, model.cut), model.readout
+    return {
+        "values": readout.values(found),
+        "embedding": readout.embeddings(found),
+        "distances": readout.distances(found),
+    }
 
 
 def _network_of(model: Model) -> StagedEncoder:
@@ -126,8 +131,8 @@ def _network_of(model: Model) -> StagedEncoder:
         raise EncoderError(f"{name}: is no network in stages, so there is no graph to export.")
     if settings.section.engine.endswith("int8"):
         raise ConfigError(
-            f"{settings.name}: was trained behind an encoder in 8 bits (engine {settings.section.engine}), whose numbers "
-            "a graph in single precision does not give. Train it with `engine: torch`."
+            f"{settings.name}: was trained behind an encoder in 8 bits (engine {settings.section.engine}), whose "
+            "numbers a graph in single precision does not give. Train it with `engine: torch`."
         )
     return model.encoder
 

@@ -47,8 +47,8 @@ def traced(encoder: StagedEncoder, cut: Cut, readout: Readout, n_samples: int) -
     n_bytes = sum(tensor.nbytes for tensor in [*network.parameters(), *network.buffers()])
     if n_bytes > MOST_BYTES[GRAPH]:
         raise EncoderError(
-            f"{encoder.spec.name}: {n_bytes / 2**30:.1f} GiB of weights; a file of ONNX holds 2 GiB. Export a model of a "
-            "smaller encoder."
+            f"{encoder.spec.name}: {n_bytes / 2**30:.1f} GiB of weights; a file of ONNX holds 2 GiB. Export a model of "
+            "a smaller encoder."
         )
     clips = torch.randn(_N_TRACED, n_samples, generator=torch.Generator().manual_seed(0)) / 10
     try:

@@ -33,6 +33,10 @@ class Readout(ABC):
         """A value for each clip by itself, on the scale, (n, n_targets)."""
 
     @abstractmethod
+    def embeddings(self, activations: np.ndarray) -> np.ndarray:
+        """What enters the head, (n, dim)."""
+
+    @abstractmethod
     def distances(self, activations: np.ndarray) -> np.ndarray:
         """How far each clip lies from the centre of what was trained on, (n,): root mean square of its z-scores."""
 
@@ -84,6 +88,10 @@ class RidgeReadout(Readout):
         found: np.ndarray = z @ self._slopes + self._intercept
         return found
 
+    def embeddings(self, activations: np.ndarray) -> np.ndarray:
+        """As of `Readout`."""
+        return activations
+
     def distances(self, activations: np.ndarray) -> np.ndarray:
         """As of `Readout`."""
         return np.sqrt((self._z(activations) ** 2).mean(axis=1))
@@ -119,15 +127,18 @@ class TrainedReadout(Readout):
             found = [self.regressor(batch) for batch in torch.from_numpy(activations).float().split(self._BATCH)]
         return self.labels.undo(torch.cat(found).double().numpy())
 
-    def distances(self, activations: np.ndarray) -> np.ndarray:
+    def embeddings(self, activations: np.ndarray) -> np.ndarray:
         """As of `Readout`."""
         import torch
 
-        scale = self.regressor.standardise
         with torch.inference_mode():
             batches = torch.from_numpy(activations).float().split(self._BATCH)
-            z = torch.cat([(self.regressor.suffix(batch) - scale.mean) / scale.std for batch in batches])
-        return z.square().mean(dim=1).sqrt().double().numpy()
+            return torch.cat([self.regressor.suffix(batch) for batch in batches]).numpy()
+
+    def distances(self, activations: np.ndarray) -> np.ndarray:
+        """As of `Readout`."""
+        scale = self.regressor.standardise
+        return _distances(self.embeddings(activations), scale.mean.numpy(), scale.std.numpy())
 
     def tensors(self) -> dict[str, np.ndarray]:
         """As of `Readout`."""
@@ -156,9 +167,18 @@ class ExportedReadout(Readout):
 
     def distances(self, activations: np.ndarray) -> np.ndarray:
         """As of `Readout`."""
-        z = (activations[:, self._n_targets :] - self._mean) / self._std
-        return np.sqrt((z.astype(np.float64) ** 2).mean(axis=1))
+        return _distances(self.embeddings(activations), self._mean, self._std)
+
+    def embeddings(self, activations: np.ndarray) -> np.ndarray:
+        """As of `Readout`."""
+        return activations[:, self._n_targets :]
 
     def tensors(self) -> dict[str, np.ndarray]:
         """As of `Readout`."""
         return {"mean": self._mean, "std": self._std}
+
+
+def _distances(embeddings: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Root mean square of z-scores, (n, dim) -> (n,), in double precision."""
+    z = (embeddings.astype(np.float64) - mean) / std
+    return np.sqrt((z**2).mean(axis=1))

@@ -182,3 +182,19 @@ def test_no_time_step_and_no_time_axis_are_refused(scan: Scan) -> None:
         scan(x[:0], delta[:0], a, b[:0], c[:0], d)
     with pytest.raises(ShapeError, match="time axis first"):
         scan(x[0], delta[0], a, b[0], c[0], d)
+
+
+@settings(max_examples=30, deadline=None)
+@given(shape=shapes)
+def test_the_scan_of_a_traced_graph_agrees_with_sequential(shape: tuple[int, int, int, int]) -> None:
+    inputs = random_inputs(*shape)
+    found, expected = scan_module._scan_unrolled(*inputs), selective_scan_sequential(*inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("time", [49, 125, 196])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e3, 1e6])
+def test_the_scan_of_a_traced_graph_at_the_lengths_of_the_model(time: int, scale: float) -> None:
+    inputs = random_inputs(time, 2, 6, 8, scale=scale)
+    found, expected = scan_module._scan_unrolled(*inputs), selective_scan_sequential(*inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * max(1.0, scale))
