@@ -135,15 +135,13 @@ def test_the_same_table_bit_for_bit(
 ) -> None:
     copied(song_folder, songs, "song", 10)
     (songs / "broken.mp3").write_text("no music")
-    shutil.copy(songs / "song01.wav", os.fsencode(songs) + b"/caf\xe9.wav")  # a name that is no UTF-8
-    Path(os.fsdecode(os.fsencode(songs) + b"/m\xfcde.mp3")).write_text("no music")
     model = load_model(bundles[bundle])
     here, there = songs.parent / "here.jsonl", songs.parent / "there.jsonl"
     expected = predict_library(model, [songs], here, curve, quiet=True, threads=1)
     cluster = TWO if bundle == "ridge" else ONE
     assert predict_library(model, [songs], there, curve, quiet=True, cluster=cluster) == expected
     assert there.read_bytes() == here.read_bytes()
-    assert [bool(row["error"]) for row in expected] == [True, False, True] + 10 * [False]
+    assert [bool(row["error"]) for row in expected] == [True] + 10 * [False]
     assert sorted(path.name for path in songs.parent.iterdir()) == ["here.jsonl", "songs", "there.jsonl"]
 
 
