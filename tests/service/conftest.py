@@ -86,10 +86,10 @@ def serve(model: Model, upload_folder: Path) -> Callable[..., Any]:
     """A context manager that serves the model with some limits: `with serve(upload_bytes=1000) as served`."""
 
     @contextmanager
-    def serving(other: Model | None = None, page: bool = False, **limits: Any) -> Iterator[Served]:
+    def serving(other: Model | None = None, page: bool = False, whom: Model = model, **limits: Any) -> Iterator[Served]:
         from affekt.service.api import create_app
 
-        app = create_app(model, Limits(**limits), other, page)
+        app = create_app(whom, Limits(**limits), other, page)
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=5))
         thread = threading.Thread(target=server.run)
         thread.start()
@@ -122,3 +122,13 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tone = np.sin(2 * np.pi * 330 * time_s) * time_s / 10
     sf.write(path, np.stack([tone, tone / 2], axis=1), 22_050)
     return path
+
+
+@pytest.fixture(scope="session")
+def planeless_model(model: Model) -> Model:
+    """The same, which calls its targets by names that have no place on the plane, one of them hostile."""
+    names = ("tension", "<i>energy")
+    targets = [
+        target.model_copy(update={"name": name}) for target, name in zip(model.settings.targets, names, strict=True)
+    ]
+    return Model(model.settings.model_copy(update={"targets": targets}), model.encoder, model.readout)

@@ -222,3 +222,20 @@ def test_two_models_stand_side_by_side(
         opened.see(width_px=PHONE_PX)
         assert opened.ask("document.documentElement.scrollWidth") <= PHONE_PX
         opened.page.close()
+
+
+def test_targets_without_a_plane_are_shown_on_their_own(
+    serve: Any, open_page: Callable[[str], Any], planeless_model: Model, song: Path
+) -> None:
+    with serve(page=True, whom=planeless_model) as served:
+        opened = open_page(served.address)
+        opened.until("document.querySelector('#affekt.ready') !== null")
+        opened.page.set_input_files("#affekt-file", song)
+        opened.until(f"{ROWS} === 1")
+        assert opened.ask("document.querySelectorAll('.gauge').length") == 2
+        assert opened.ask("document.querySelector('.plane, #affekt i') === null")
+        assert "<i>energy" in text(opened, ".answers") and "<i>energy" in text(opened, ".songs thead")
+        opened.page.locator("button.delete").click()
+        opened.until(f"{ROWS} === 0")
+        assert opened.complaints == []
+        opened.page.close()
