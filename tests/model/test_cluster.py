@@ -115,6 +115,7 @@ def started(model: Path, songs: Path, out: Path, *options: str) -> subprocess.Po
     words = ["predict", str(model), str(songs), "--out", str(out), "--engine", "ray", *options]
     return subprocess.Popen(
         [sys.executable, "-c", START, *words],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -180,7 +181,12 @@ def test_a_song_that_kills_its_actors_is_a_row_with_an_error(
     expected = local(model, songs)
     shutil.copy(songs / "song03.wav", songs / "deadly.wav")
     out = songs.parent / "there.jsonl"
-    deadly, *others = predict_library(model, [songs], out, quiet=True, cluster=ONE)
+    address = ray.get_runtime_context().gcs_address
+    process = started(bundles["ridge"], songs, out, "--workers", "1", "--address", address)
+    said, errors = process.communicate()
+    assert process.returncode == 1 and said == "", errors
+    assert "6 songs predicted, 1 could not be." in errors and "Traceback" not in errors
+    deadly, *others = read_rows(out, model.targets)
     assert "deadly.wav: the process that hears it dies each time" in deadly["error"]
     assert deadly["valence"] is None and not any(row["error"] for row in others)
     assert out.read_bytes().split(b"\n", 1)[1] == expected

@@ -114,10 +114,12 @@ class Cluster:
                 f"--address {address}: no cluster can be reached ({reason}). Give the address that `ray start --head` "
                 "told, or leave it out to use this machine alone."
             ) from None
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
+        # Ray tells of processes that died on standard output, where rows may go.
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+            try:
+                yield ray
+            finally:
+                ray.shutdown()
 
     @property
     def _n_local(self) -> int:
