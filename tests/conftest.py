@@ -15,6 +15,8 @@ import pytest
 import soundfile as sf
 from hypothesis import settings
 
+from affekt.data import demo
+
 N_SONGS = 16
 SONG_S = 6.0
 SONG_RATE_HZ = 16_000
@@ -70,6 +72,29 @@ def song_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (root / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["file_name", "valence", "arousal", "artist", "genre"], *rows])
     return root
+
+
+@pytest.fixture(scope="session")
+def demo_songs(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
+    """A function (cache folder, n_songs, annotations="static") that puts the demo corpus into a cache folder.
+
+    It is generated once for all test processes, and its songs last 20 s instead of 45, 32 s where they change. What
+    generates and reads it is the package itself.
+    """
+    base = tmp_path_factory.getbasetemp()
+    common = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "demo-songs"
+
+    def put(home: Path, n_songs: int, annotations: str = "static") -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(demo, "LENGTH_S", 32.0 if annotations == "dynamic" else 20.0)
+            # two processes at once are no danger to each other
+            demo.load_demo(common, n_songs, progress=False, annotations=annotations)
+        home.mkdir(parents=True, exist_ok=True)
+        for folder in common.glob("demo-*"):
+            if not (home / folder.name).exists():
+                (home / folder.name).symlink_to(folder)
+
+    return put
 
 
 def _song(bright: float, loud: float, rng: np.random.Generator) -> np.ndarray:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -22,6 +23,19 @@ encoders: [mean, handcrafted]
 """
 
 
+class Finished(NamedTuple):
+    """A comparison that ran in `folder`, with its store beside it."""
+
+    folder: Path
+    process: subprocess.CompletedProcess[str]
+
+    @property
+    def run(self) -> Path:
+        """The run folder, wherever it was put."""
+        (found,) = (self.folder / "runs").iterdir()
+        return found
+
+
 def affekt(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "affekt", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False)
@@ -32,6 +46,14 @@ def experiment(song_folder: Path, tmp_path: Path) -> Path:
     path = tmp_path / "small.yaml"
     path.write_text(COMPARE.format(root=song_folder), encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="module")
+def finished(song_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """One comparison for all tests that look at what is left of it."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "small.yaml").write_text(COMPARE.format(root=song_folder), encoding="utf-8")
+    return Finished(folder, affekt("compare", "small.yaml", "--store", "store", cwd=folder))
 
 
 def test_help_is_quick_and_lists_every_command() -> None:
@@ -47,22 +69,22 @@ def test_help_is_quick_and_lists_every_command() -> None:
         assert not re.search(rf"\| +{heavy}$", loaded, re.M), f"--help loads {heavy}"
 
 
-def test_compare_ends_with_a_table_and_a_report_and_report_rebuilds_it(experiment: Path, tmp_path: Path) -> None:
-    found = affekt("compare", experiment, "--out", tmp_path / "run")
+def test_compare_ends_with_a_table_and_a_report_and_report_rebuilds_it(finished: Finished) -> None:
+    found = finished.process
     assert found.returncode == 0, found.stderr
     rows = [line.split("\t") for line in found.stdout.splitlines()]
     assert rows[0][:2] == ["encoder", "target"] and len({row[0] for row in rows[1:]}) == 2
-    assert str(tmp_path / "run" / "report.html") in found.stderr
-    first = (tmp_path / "run" / "report.html").read_bytes()
-    (tmp_path / "run" / "report.html").unlink()
-    again = affekt("report", tmp_path / "run")
+    page = finished.run / "report.html"
+    assert str(page.relative_to(finished.folder)) in found.stderr
+    first = page.read_bytes()
+    page.unlink()
+    again = affekt("report", finished.run)
     assert again.stdout == found.stdout
-    assert (tmp_path / "run" / "report.html").read_bytes() == first
+    assert page.read_bytes() == first
 
 
-def test_the_default_run_folder_is_named_after_the_experiment(experiment: Path, tmp_path: Path) -> None:
-    affekt("compare", experiment, "--set", "encoders=[mean]", cwd=tmp_path)
-    assert [re.sub(r"[0-9a-f]{8}$", "#", path.name) for path in (tmp_path / "runs").iterdir()] == ["small-#"]
+def test_the_default_run_folder_is_named_after_the_experiment(finished: Finished) -> None:
+    assert re.sub(r"[0-9a-f]{8}$", "#", finished.run.name) == "small-#"
 
 
 @pytest.mark.parametrize(
@@ -101,9 +123,10 @@ def test_a_full_disk_is_one_message_and_leaves_nothing_half_written(experiment: 
     assert not (tmp_path / "run" / "results.json").exists()
 
 
-def test_ctrl_c_keeps_what_is_finished(experiment: Path, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_is_finished(finished: Finished, tmp_path: Path) -> None:
     """Many seeds make the run long enough to be stopped; the second run does not compute the folds of the first."""
-    arguments = ["compare", str(experiment), "--out", str(tmp_path / "run"), "--set", f"seeds={list(range(40))}"]
+    arguments = ["compare", str(finished.folder / "small.yaml"), "--out", str(tmp_path / "run")]
+    arguments += ["--store", str(finished.folder / "store"), "--set", f"seeds={list(range(40))}"]
     # A test run in a shell's background inherits an ignored SIGINT; a user's terminal does not.
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from affekt.cli import main; main()"
@@ -156,9 +179,9 @@ def test_data_audits_deam_and_says_by_its_exit_code_whether_it_can_be_used(tmp_p
     assert refused.returncode == 2 and "demo has none" in refused.stderr
 
 
-def test_cache_shows_and_cleans(experiment: Path, tmp_path: Path) -> None:
+def test_cache_shows_and_cleans(finished: Finished, tmp_path: Path) -> None:
     place = tmp_path / "store"
-    affekt("compare", experiment, "--out", tmp_path / "run", "--store", place)
+    shutil.copytree(finished.folder / "store", place)
     rows = json.loads(affekt("cache", "--store", place, "--json").stdout)
     assert [(row["encoder"], row["songs"]) for row in rows] == [("handcrafted", 16)]
     typo = affekt("cache", "--store", place, "--clear", "wav2vec2-nan", "--yes")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -107,11 +108,10 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """What the run ran on, without names that identify it."""
+    """What the run ran on, without names that identify it; of torch, where the run has loaded it."""
     about: dict[str, Any] = {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
-    try:
-        import torch
-    except ImportError:
+    torch = sys.modules.get("torch")
+    if torch is None:  # it takes seconds to load
         return about
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {**about, "threads": torch.get_num_threads(), "gpus": gpus}

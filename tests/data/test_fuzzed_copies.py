@@ -530,7 +530,11 @@ def test_what_spoils_the_whole_is_refused(base, monkeypatch, way):
             assert labels_of(read(write(base.root, damaged(base.files, [way], seed)))) is None
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+#: Always the same, or with HYPOTHESIS_PROFILE=wild new ones, and many.
+N_EXAMPLES = 250 if settings.default.derandomize else 2000
+
+
+@settings(max_examples=N_EXAMPLES)
 @given(
     ways=st.lists(st.sampled_from(TABLE_DAMAGE + BYTE_DAMAGE), min_size=1, max_size=3),
     seed=st.integers(0, 10_000),

@@ -14,7 +14,7 @@ from affekt.encoders import build_encoder
 from affekt.encoders.auto import FAMILIES
 from affekt.encoders.staged import StagedEncoder
 from affekt.model.graph import traced
-from affekt.model.onnx import CLIPS, EMBEDDING, VALUES
+from affekt.model.onnx import CLIPS, EMBEDDINGS, VALUES
 from affekt.model.readout import RidgeReadout
 
 Make = Callable[..., Any]
@@ -33,7 +33,7 @@ def test_the_graph_computes_what_torch_does(family: str, publish: Make, tmp_path
     session = onnxruntime.InferenceSession(traced(encoder, cut, readout, n_samples))
     for n_clips in (1, 3, 7):
         clips = rng.uniform(-1, 1, (n_clips, n_samples)).astype(np.float32)
-        values, embedding = session.run([VALUES, EMBEDDING], {CLIPS: clips})
+        values, embeddings = session.run([VALUES, EMBEDDINGS], {CLIPS: clips})
         right = encoder.activations(clips, cut)
-        np.testing.assert_allclose(embedding, right, rtol=0, atol=1e-4 * max(1, np.abs(right).max()))
+        np.testing.assert_allclose(embeddings, right, rtol=0, atol=1e-4 * max(1, np.abs(right).max()))
         np.testing.assert_allclose(values, readout.values(right), rtol=0, atol=1e-4 * max(1, np.abs(right).max()))

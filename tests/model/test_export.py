@@ -23,7 +23,7 @@ from affekt.model import export, graph
 from affekt.model.bundle import CARD, GRAPH, SETTINGS, GraphFile, Settings, Target, TrainedOn, write_bundle
 from affekt.model.export import TOLERANCE, compare, export_model
 from affekt.model.graph import OPSET, traced
-from affekt.model.onnx import CLIPS, EMBEDDING, VALUES, n_threads, open_graph
+from affekt.model.onnx import CLIPS, EMBEDDINGS, VALUES, n_threads, open_graph
 from affekt.model.predictor import Model, load_model
 from affekt.model.readout import Readout, RidgeReadout, TrainedReadout
 from affekt.model.train import train_model
@@ -236,12 +236,12 @@ def test_what_is_written(trained: Trained) -> None:
     assert {path.name for path in trained.exported.iterdir()} == {CARD, GRAPH, SETTINGS, "model.safetensors"}
     settings = load_model(trained.exported).settings
     assert settings.graph is not None and settings.graph.n_bytes == (trained.exported / GRAPH).stat().st_size
-    assert set(settings.graph.differences) == {"values", "embedding", "distances"}
+    assert set(settings.graph.differences) == {"values", "embeddings", "distances"}
     assert max(settings.graph.differences.values()) <= TOLERANCE
     assert settings.graph.n_compared == 3 + 3 + 1 + 2  # music, noise, silence, the song's clips
     card = (trained.exported / CARD).read_text(encoding="utf-8")
     assert "(n_clips, 16000)" in card and "passes them on" in card
-    assert [node.name for node in onnx.load(trained.exported / GRAPH).graph.output] == [VALUES, EMBEDDING]
+    assert [node.name for node in onnx.load(trained.exported / GRAPH).graph.output] == [VALUES, EMBEDDINGS]
 
 
 @pytest.mark.slow
@@ -310,7 +310,7 @@ def test_the_command(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFix
     assert app(arguments, standalone_mode=False) in (None, 0)
     printed = capsys.readouterr()
     rows = json.loads(printed.out)
-    assert [row["compared"] for row in rows] == ["values", "embedding", "distances"]
+    assert [row["compared"] for row in rows] == ["values", "embeddings", "distances"]
     assert all(row["difference"] <= row["allowed"] == TOLERANCE for row in rows)
     assert "random weights (seed 0)" in printed.err.replace("\n", " ")
     assert (out / GRAPH).is_file()
@@ -407,10 +407,10 @@ def graph_with(weights: Any) -> bytes:
     nodes = [
         helper.make_node("Slice", [CLIPS, "0", "2", "1"], ["two"]),
         helper.make_node("Add", ["two", "weights"], [VALUES]),
-        helper.make_node("Slice", [CLIPS, "0", "96", "1"], [EMBEDDING]),
+        helper.make_node("Slice", [CLIPS, "0", "96", "1"], [EMBEDDINGS]),
     ]
     inputs = [info(CLIPS, onnx.TensorProto.FLOAT, ["n", 16_000])]
-    outputs = [info(VALUES, onnx.TensorProto.FLOAT, ["n", 2]), info(EMBEDDING, onnx.TensorProto.FLOAT, ["n", 96])]
+    outputs = [info(VALUES, onnx.TensorProto.FLOAT, ["n", 2]), info(EMBEDDINGS, onnx.TensorProto.FLOAT, ["n", 96])]
     made = helper.make_graph(nodes, "graph", inputs, outputs, [weights, *firsts])
     opsets = [helper.make_opsetid("", OPSET)]
     return bytes(helper.make_model(made, opset_imports=opsets, ir_version=10).SerializeToString())

@@ -60,6 +60,7 @@ def test_cells_that_are_not_there_stay_empty(viewed):
 
 def test_files_are_the_same_every_time_and_hold_no_date(viewed, tmp_path):
     picture = ladder(viewed(noise=NOISE, ceiling=(0.8, 0.9)), "valence")
+    assert drawn(picture).get_layout_engine() is None, "with any engine each file would be drawn twice"
     first, second = (static.write_static(picture, tmp_path / name, "ladder") for name in "ab")
     assert [path.name for path in first] == ["ladder.png", "ladder.svg"]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]

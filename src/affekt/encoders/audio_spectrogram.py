@@ -120,7 +120,7 @@ def _ast_frontend(embeddings: Any, x: Tensor) -> Tensor:
     tokens = embeddings(x[..., :-1])  # (batch, 2 + patches, dim)
     n_rows, n_columns = embeddings.get_shape(embeddings.config)
     starts = x[:, :: embeddings.config.time_stride, -1][:, :n_columns]  # a patch counts if it begins within the clip
-    special = starts.new_zeros(len(x), tokens.shape[1] - n_rows * n_columns)
+    special = starts.new_zeros(x.shape[0], tokens.shape[1] - n_rows * n_columns)
     return _with_sound(tokens, torch.cat([special, starts.repeat(1, n_rows)], dim=1))
 
 
@@ -281,8 +281,8 @@ def _clap_frontend(batch_norm: nn.Module, patch_embed: nn.Module, x: Tensor, sid
     x = batch_norm(x.reshape(-1, n_bands, 1, 1)).reshape(x.shape)
     n_pieces = side // n_bands
     x = functional.interpolate(x, (side * n_pieces, side // n_pieces), mode="bicubic", align_corners=True)
-    pieces = x.reshape(len(x), n_pieces, side, side // n_pieces)  # (batch, piece, frame, band)
-    patches: Tensor = patch_embed(pieces.transpose(2, 3).reshape(len(x), 1, -1, side))
+    pieces = x.reshape(x.shape[0], n_pieces, side, side // n_pieces)  # (batch, piece, frame, band)
+    patches: Tensor = patch_embed(pieces.transpose(2, 3).reshape(x.shape[0], 1, -1, side))
     return patches
 
 
@@ -311,7 +311,7 @@ def _pool(*norm_and_x: Any) -> Tensor:
 def _filled(spectrogram: Tensor, n_frames: int) -> Tensor:
     """Append to (batch, frames, bands) the channel that says which frames hold sound: the first `n_frames`."""
     sound = torch.arange(spectrogram.shape[1], device=spectrogram.device) < n_frames
-    return _with_sound(spectrogram, sound.expand(len(spectrogram), -1))
+    return _with_sound(spectrogram, sound.expand(spectrogram.shape[0], -1))
 
 
 def _with_sound(x: Tensor, sound: Tensor) -> Tensor:

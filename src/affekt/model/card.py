@@ -107,7 +107,7 @@ def _exported(settings: Settings) -> str:
         "number of them\n"
         f"- `values`, float32 (n_clips, {len(settings.targets)}): {', '.join(settings.target_names)}; keep them within "
         f"{settings.scale[0]:g} and {settings.scale[1]:g}\n"
-        f"- `embedding`, float32 (n_clips, {dim})\n\n"
+        f"- `embeddings`, float32 (n_clips, {dim})\n\n"
         f"{song}\n\n"
         f"Compared with torch on {graph.n_compared} clips, largest differences:\n{rows}\n\n"
         f"The graph holds the encoder's weights ({encoder['weights']}): whoever passes it on passes them on, under "

@@ -110,7 +110,7 @@ def _computed(model: Model, clips: np.ndarray) -> dict[str, np.ndarray]:
     found, readout = model.encoder.activations(clips, model.cut), model.readout
     return {
         "values": readout.values(found),
-        "embedding": readout.embeddings(found),
+        "embeddings": readout.embeddings(found),
         "distances": readout.distances(found),
     }
 

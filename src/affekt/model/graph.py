@@ -21,7 +21,7 @@ from affekt.encoders.staged import HALF_MAX, StagedEncoder
 from affekt.encoders.stages import run_stages
 from affekt.errors import EncoderError
 from affekt.model.bundle import GRAPH, MOST_BYTES
-from affekt.model.onnx import CLIPS, EMBEDDING, VALUES
+from affekt.model.onnx import CLIPS, EMBEDDINGS, VALUES
 from affekt.model.readout import Readout, RidgeReadout, TrainedReadout
 
 #: Of ONNX's operations: the first with GELU, which onnxruntime knows from 1.17 (2024) on.
@@ -126,7 +126,7 @@ def _program(network: nn.Module, clips: Tensor) -> Any:
         exported,
         dynamo=True,
         input_names=[CLIPS],
-        output_names=[VALUES, EMBEDDING],
+        output_names=[VALUES, EMBEDDINGS],
         opset_version=OPSET,
         verbose=False,
     )
@@ -150,13 +150,15 @@ def _serialised(program: Any) -> bytes:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back remarks on how torch is made, and on packages that are not needed."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Hold back remarks on how torch traces, and on packages that are not needed."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,7 +1,7 @@
 """A model that `affekt export` wrote, run by onnxruntime alone: neither torch nor files of the encoder are needed.
 
 Conventions: the graph takes `clips`, float32 (n_clips, n_samples) at the encoder's rate, any number of them; it gives
-`values`, on the model's scale and not yet kept within it, (n_clips, n_targets), and `embedding`, (n_clips, dim), what
+`values`, on the model's scale and not yet kept within it, (n_clips, n_targets), and `embeddings`, (n_clips, dim), what
 enters the head. Ridge wants embeddings, which it averages first; behind a trained suffix values are taken as they are.
 
 Loading is safe: a graph is data, and onnxruntime loads no code for it; it is read from memory, where a graph that asks
@@ -20,7 +20,8 @@ from affekt.encoders.base import Cut, Encoder, EncoderSpec
 from affekt.errors import DataError, MissingExtraError, ShapeError
 from affekt.model.bundle import GRAPH, Settings
 
-CLIPS, VALUES, EMBEDDING = "clips", "values", "embedding"
+#: No operation of torch is called so: those name what they put out after themselves.
+CLIPS, VALUES, EMBEDDINGS = "clips", "values", "embeddings"
 EXTRA = "onnx"
 
 
@@ -75,13 +76,13 @@ def open_graph(settings: Settings, content: bytes, place: str) -> OnnxEncoder:
     spec, n_targets = _spec(settings, place), len(settings.targets)
     session = _session(content, place)
     found = {node.name: (node.type, list(node.shape)[1:]) for node in (*session.get_inputs(), *session.get_outputs())}
-    wanted = {CLIPS: settings.graph.n_samples, VALUES: n_targets, EMBEDDING: spec.embedding_dim}
+    wanted = {CLIPS: settings.graph.n_samples, VALUES: n_targets, EMBEDDINGS: spec.embedding_dim}
     if found != {name: ("tensor(float)", [width]) for name, width in wanted.items()}:
         raise DataError(
             f"{place}: {GRAPH} has inputs and outputs {found}; {wanted} are expected, each with any number of clips. "
             "Export the model again."
         )
-    outputs = (EMBEDDING,) if settings.section.head == "ridge" else (VALUES, EMBEDDING)
+    outputs = (EMBEDDINGS,) if settings.section.head == "ridge" else (VALUES, EMBEDDINGS)
     return OnnxEncoder(spec, session, outputs, settings.graph.n_samples)
 
 
