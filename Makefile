@@ -28,6 +28,7 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## compare four encoders on generated music and train a predictor, on any laptop, in under three minutes
 	$(BIN)/affekt compare experiments/demo.yaml
 	$(BIN)/affekt train experiments/demo.yaml --encoder handcrafted --out models/demo
+	@echo 'Drop songs on a page: $(BIN)/affekt serve models/demo'
 
 test: $(STAMP) lint ## check style and types, run every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal

@@ -133,7 +133,7 @@ def train(
     _print_rows(
         model.settings.score_rows(), ["target", "r2", "r2_low", "r2_high", "rmse", "interval", "coverage"], False
     )
-    _say(f"Model: {out}", f"Ask it: affekt predict {out} SONG...")
+    _say(f"Model: {out}", f"Ask it: affekt predict {out} SONG...", f"Or on a page: affekt serve {out}")
 
 
 @app.command(
