@@ -60,8 +60,6 @@ SLOW = [
     Case("wav2vec2-nano", layer=2),
     Case("mel-mamba-nano", window_s=5.0),
     Case("wave-transformer-nano", "last2", "seed"),
-    Case("mambavision-t", window_s=5.0),
-    Case("wav2vec2-base", window_s=5.0),
 ]
 
 
