@@ -372,8 +372,10 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+#: A test run in a shell's background inherits an ignored SIGINT; a user's terminal does not.
 STOPPED = """
-import itertools, sys
+import itertools, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from affekt.model.tags import write_tags
 from affekt.model.train import train_model
