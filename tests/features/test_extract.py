@@ -379,8 +379,10 @@ def test_clips_of_a_file_are_those_of_the_whole_song(song_folder: Path, monkeypa
     path = load_folder(song_folder).songs[0].audio_path
     assert path is not None
     whole = decode(path, 22_050)
-    monkeypatch.setattr(prepare, "decode", lambda *_: pytest.fail("the whole song was held in memory"))
-    clips = prepare.sound(prepare.Task(path, PLAN), 22_050)
+    monkeypatch.setattr(
+        "affekt.audio.decode.SampleStream.read", lambda *_: pytest.fail("the whole song was held in memory")
+    )
+    clips = prepare.sound(prepare.Task(path, PLAN), 22_050).value
     np.testing.assert_array_equal(clips, PLAN.cut(whole, 22_050))
 
 
@@ -395,7 +397,7 @@ def test_a_song_shorter_than_a_clip_and_one_whose_header_is_wrong_are_cut_as_a_w
     (tmp_path / "pipe.wav").write_bytes(data)
     for name in ("short.wav", "pipe.wav"):
         whole = PLAN.cut(decode(tmp_path / name, 16_000), 16_000)
-        clips = prepare.sound(prepare.Task(tmp_path / name, PLAN), 16_000)
+        clips = prepare.sound(prepare.Task(tmp_path / name, PLAN), 16_000).value
         np.testing.assert_array_equal(clips, whole)
 
 

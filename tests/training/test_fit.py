@@ -106,18 +106,18 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[Any]]:
     """Counts decoded files, opened audio files, and forward passes of every module, by class and by identity."""
     counted: Counter[Any] = Counter()
 
-    class CountingStream(SampleStream):
-        def __init__(self, *arguments: Any) -> None:
-            counted["decode"] += 1
-            super().__init__(*arguments)
+    plain = SampleStream.__init__
+
+    def opened(self: SampleStream, *arguments: Any) -> None:
+        counted["decode"] += 1
+        plain(self, *arguments)
 
     class CountingFile(soundfile.SoundFile):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             counted["audio file"] += 1
             super().__init__(*arguments, **options)
 
-    monkeypatch.setattr("affekt.features.prepare.SampleStream", CountingStream)
-    monkeypatch.setattr("affekt.audio.decode.SampleStream", CountingStream)
+    monkeypatch.setattr(SampleStream, "__init__", opened)
     monkeypatch.setattr(soundfile, "SoundFile", CountingFile)
     hook = nn.modules.module.register_module_forward_hook(
         lambda called, *_: counted.update([type(called).__name__, called])
