@@ -187,7 +187,7 @@ def predict(
     that cannot be read is a row with its error; the exit code is then 1, as it is where tags cannot be written.
     """
     from affekt.model.cluster import cluster_of
-    from affekt.model.extras import Extras
+    from affekt.model.extras import Extras, first_of
     from affekt.model.library import predict_library
     from affekt.model.predictor import load_model
     from affekt.model.rows import columns
@@ -211,7 +211,7 @@ def predict(
     if out is None:
         _print_rows(rows, columns(predictor.targets), as_json)
     failed = [row for row in rows if row["error"]]
-    _say(*(row["error"] for row in failed[:10]), *([f"... and {len(failed) - 10} more."] if len(failed) > 10 else []))
+    _say(*first_of([row["error"] for row in failed]))
     _say(f"{len(rows) - len(failed)} songs predicted, {len(failed)} could not be." + (f" Table: {out}" if out else ""))
     _say(*extras.finish())
     if failed or extras.failed:

@@ -116,6 +116,23 @@ def test_a_curve_is_added_where_it_is_wanted(model: Model, music: Path, tmp_path
     assert all(row.get("curve") for row in predict_library(model, [music], out, True, quiet=True) if not row["error"])
 
 
+def test_curves_of_an_earlier_model_do_not_pass_for_those_of_this_one(
+    model: Model, music: Path, tmp_path: Path, suffix_bundle: Path
+) -> None:
+    out = tmp_path / "moods.csv"
+    predict_library(model, [music], out, True, quiet=True)
+    other = load_model(suffix_bundle)
+    predict_library(other, [music], out, quiet=True)
+    assert not any(row.get("curve") for row in read_rows(out, other.targets))
+
+
+def test_a_file_beside_the_table_that_is_not_ours_stays(model: Model, music: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "moods.curve.csv"
+    theirs.write_text("path,time_s,mine\n")
+    predict_library(model, [music], tmp_path / "moods.csv", quiet=True)
+    assert theirs.read_text() == "path,time_s,mine\n"
+
+
 def test_songs_that_are_not_named_now_stay(model: Model, music: Path, tmp_path: Path) -> None:
     out = tmp_path / "moods.csv"
     predict_library(model, [music], out, quiet=True)

@@ -13,8 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from threadpoolctl import threadpool_limits
-
 from affekt.audio.silence import native_stderr_silenced
 from affekt.errors import AudioError, DataError, problems
 from affekt.features.crew import THREADS, Crew
@@ -67,8 +65,7 @@ def predict_running(
     """`predict_files` of a model that runs already, which it may for many calls."""
     plan = model.plan(curve)
     most = AHEAD + (workers or THREADS)
-    # Sums over another number of threads round differently: one, as in extraction and in workers.
-    with native_stderr_silenced(), threadpool_limits(1, "blas"), Crew(model.recipe, workers) as crew:
+    with native_stderr_silenced(), Crew(model.recipe, workers) as crew:
         if workers:
             crew.start()
         for path, prepared in in_flight(paths, lambda path: crew.submit(Task(path, plan)), most):

@@ -53,7 +53,7 @@ class Extras:
         Raises:
             StorageError: a playlist cannot be written.
         """
-        said = [*_first(self.failed), *_first(self.untagged)]
+        said = [*first_of(self.failed), *first_of(self.untagged)]
         if self._tags:
             n_lacking = len(self.failed) + len(self.untagged)
             said.append(f"{self._n_tagged} songs have their tags" + (f", {n_lacking} have not." if n_lacking else "."))
@@ -75,6 +75,6 @@ class Extras:
         self._n_tagged += remark is None
 
 
-def _first(lines: Sequence[str], n: int = 10) -> list[str]:
+def first_of(lines: Sequence[str], n: int = 10) -> list[str]:
     """As many as anybody reads."""
     return [*lines[:n], *([f"... and {len(lines) - n} more."] if len(lines) > n else [])]

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 import soxr
+from threadpoolctl import threadpool_limits
 
 from affekt.audio.decode import Level
 from affekt.audio.speech import sounds_like_speech
@@ -98,6 +99,11 @@ class Model:
 
     def read(self, found: Sound, curve: bool = True) -> Emotion:
         """What a track feels like, of which everything that is to be heard was cut with `plan(curve)`."""
+        # Sums over another number of threads round differently: one, as in extraction, alone and among many tracks.
+        with threadpool_limits(1, "blas"):
+            return self._read(found, curve)
+
+    def _read(self, found: Sound, curve: bool) -> Emotion:
         plan = self.plan(curve)
         activations = self.encoder.activations(found.value, self.cut)
         if not np.isfinite(activations).all():

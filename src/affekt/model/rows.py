@@ -169,8 +169,7 @@ def write_rows(path: Path, rows: Sequence[Row], targets: Sequence[str]) -> None:
     suffix = path.suffix.lower()
     if suffix == ".csv":
         write_text(path, _csv(columns(targets), rows))
-        if any(row.get("curve") for row in rows):
-            write_text(path.with_suffix(".curve.csv"), _csv(["path", "time_s", *targets], _moments(rows, targets)))
+        _write_curves(path.with_suffix(".curve.csv"), rows, targets)
     elif suffix == ".json":
         write_text(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     elif suffix == ".jsonl":
@@ -282,6 +281,15 @@ def _csv(names: Sequence[str], rows: Sequence[Row]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _write_curves(path: Path, rows: Sequence[Row], targets: Sequence[str]) -> None:
+    """The curves of all rows; where there are none, those of an earlier table go: they would pass for these."""
+    names = ["path", "time_s", *targets]
+    if any(row.get("curve") for row in rows):
+        write_text(path, _csv(names, _moments(rows, targets)))
+    elif path.is_file() and path.read_bytes().startswith(_csv(names, []).encode()):
+        path.unlink()
 
 
 def _moments(rows: Sequence[Row], targets: Sequence[str]) -> list[Row]:
