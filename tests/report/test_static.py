@@ -27,7 +27,7 @@ def texts(figure):
     return [text.get_text() for text in figure.findobj(Text) if text.get_visible()]
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::UserWarning")  # such as a sign that the font lacks
 def test_every_picture_of_a_page_can_be_drawn_with_its_words(viewed):
     data = page.page_data(viewed(noise={**NOISE, **DESIGN}, n_songs=20, synthetic=True, ceiling=(0.8, 0.9)))
     for picture in page.pictures_of(data):

@@ -72,16 +72,16 @@ def synthetic_model(model: Model) -> Model:
     return Model(settings, model.encoder, model.readout)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def upload_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where all temporary files of this process go, services' own included, while a service runs."""
+    """Where all temporary files of this process go, services' own included, during the tests of one file."""
     folder = tmp_path_factory.mktemp("uploads")
     before, tempfile.tempdir = tempfile.tempdir, str(folder)
     yield folder
     tempfile.tempdir = before
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def serve(model: Model, upload_folder: Path) -> Callable[..., Any]:
     """A context manager that serves the model with some limits: `with serve(upload_bytes=1000) as served`."""
 
