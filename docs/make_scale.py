@@ -15,9 +15,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from affekt.audio.silence import native_stderr_silenced
+from affekt.features.cluster import Cluster, torch_threads
 from affekt.features.prepare import Task, sound
-from affekt.model.batch import Answer, find_files, predict_files, torch_threads
-from affekt.model.cluster import Cluster
+from affekt.model.batch import Answer, find_files, predict_files
+from affekt.model.cluster import predicted
 from affekt.model.predictor import Model, load_model
 
 TICKS_HZ = os.sysconf("SC_CLK_TCK")
@@ -35,7 +36,7 @@ def main() -> None:
     print(f"{'engine':14} {'start s':>8} {'songs a s':>10} {'processor s a song':>19} {'songs a core s':>15}")
     print(told("local", ([answer] for answer in alone(model, paths))))
     for n in (1, 2):
-        print(told(f"ray, {n} actors", Cluster(n_actors=n).rows(model, paths)))
+        print(told(f"ray, {n} actors", predicted(Cluster(n_actors=n), model, paths)))
 
 
 def steps(model: Model, paths: list[Path]) -> str:

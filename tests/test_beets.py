@@ -14,28 +14,9 @@ import pytest
 import yaml
 from beets.library import Item, Library
 
-from affekt.config import parse_experiment
-from affekt.features.store import Store
 from affekt.model.predictor import load_model
-from affekt.model.train import train_model
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="session")
-def beets_model(song_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of valence and arousal. Do not write into it."""
-    root = tmp_path_factory.mktemp("beets-model")
-    settings = {
-        "name": "small",
-        "dataset": {"name": "folder", "root": str(song_folder), "scale": [1, 9]},
-        "split": {"folds": 4},
-        "clips": {"count": 2, "length_s": 1.5},
-        "encoders": ["mambavision-nano"],
-    }
-    experiment = parse_experiment(settings)
-    train_model(experiment, "mambavision-nano", root / "model", root / "run", Store(root / "store"), quiet=True)
-    return root / "model"
 
 
 class Beets:
@@ -80,13 +61,13 @@ def beets(tmp_path: Path, song_folder: Path) -> Beets:
 
 
 @pytest.mark.slow
-def test_the_command_fills_fields_once_and_they_can_be_asked_for(beets: Beets, beets_model: Path) -> None:
-    beets.configure(model=str(beets_model))
+def test_the_command_fills_fields_once_and_they_can_be_asked_for(beets: Beets, ridge_bundle: Path) -> None:
+    beets.configure(model=str(ridge_bundle))
     beets("import", beets.songs)
     (beets.songs / "song00.wav").write_text("no song\n" * 100)
     said = beets("affekt")
     assert "3 songs predicted, 1 could not be" in said and "song00.wav: is not audio" in said
-    model, items = load_model(beets_model), beets.items()
+    model, items = load_model(ridge_bundle), beets.items()
     assert [item.filepath.name for item in items if "affekt_model" not in item] == ["song00.wav"]
     for item in items[1:]:
         expected = model.predict(item.filepath)
@@ -101,8 +82,8 @@ def test_the_command_fills_fields_once_and_they_can_be_asked_for(beets: Beets, b
 
 
 @pytest.mark.slow
-def test_another_model_replaces_every_field_and_tags_are_written_on_demand(beets: Beets, beets_model: Path) -> None:
-    beets.configure(model=str(beets_model), write=True)
+def test_another_model_replaces_every_field_and_tags_are_written_on_demand(beets: Beets, ridge_bundle: Path) -> None:
+    beets.configure(model=str(ridge_bundle), write=True)
     beets("import", beets.songs)
     beets("modify", "-y", "affekt_model=other@1", "affekt_tension=3")
     assert "4 songs predicted" in beets("affekt")
@@ -114,8 +95,8 @@ def test_another_model_replaces_every_field_and_tags_are_written_on_demand(beets
 
 
 @pytest.mark.slow
-def test_songs_are_predicted_on_import_if_that_is_wanted(beets: Beets, beets_model: Path) -> None:
-    beets.configure(model=str(beets_model), auto=True)
+def test_songs_are_predicted_on_import_if_that_is_wanted(beets: Beets, ridge_bundle: Path) -> None:
+    beets.configure(model=str(ridge_bundle), auto=True)
     beets("import", beets.songs)
     items = beets.items()
     assert len(items) == 4 and all(1 <= float(item["affekt_valence"]) <= 9 for item in items)
@@ -132,8 +113,8 @@ def test_a_command_without_a_model_says_what_to_do(beets: Beets) -> None:
     assert "Set affekt.model" in beets("affekt")
 
 
-def test_a_command_of_beets_loads_nothing_heavy(beets: Beets, beets_model: Path) -> None:
-    beets.configure(model=str(beets_model), auto=True)
+def test_a_command_of_beets_loads_nothing_heavy(beets: Beets, ridge_bundle: Path) -> None:
+    beets.configure(model=str(ridge_bundle), auto=True)
     code = (
         "import sys; from beets import ui\ntry: ui.main(['version'])\nexcept SystemExit: pass\n"
         "print([name for name in ('torch', 'pandas', 'soundfile', 'pydantic') if name in sys.modules])"

@@ -18,7 +18,7 @@ PACKAGE = Path(affekt.__file__).parent
 #: Each layer imports from itself and from those above it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("files", "paths", "digest", "progress", "registry", "config"),
+    ("files", "paths", "digest", "progress", "registry", "versions", "config"),
     ("data", "audio"),
     ("encoders",),
     ("features",),

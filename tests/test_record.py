@@ -13,7 +13,8 @@ from affekt.data import load_dataset
 from affekt.evaluation.results import Results
 from affekt.experiment import compare, run_experiment
 from affekt.features.store import Store
-from affekt.record import machine, versions
+from affekt.record import machine
+from affekt.versions import versions
 
 FACTORS = {"input": "waveform", "trunk": "transformer"}
 

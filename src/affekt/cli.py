@@ -41,7 +41,17 @@ OverridesOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file; repeatable.")
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option(min=0, help="Processes that decode ahead; 0 for none, by default as many as pay.")
+    int | None,
+    typer.Option(
+        min=0,
+        help="local: processes that decode ahead, 0 for threads; ray: that hear, 0 for one a core; else what pays.",
+    ),
+]
+EngineOption = Annotated[
+    str, typer.Option(help="local: this process; ray: many processes, on this machine or a cluster.")
+]
+AddressOption = Annotated[
+    str | None, typer.Option(help="ray: a running cluster, as host:port or auto; else this machine's cores.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -56,6 +66,7 @@ def _examples(*lines: str) -> str:
         "affekt compare experiments/demo.yaml",
         "affekt compare experiments/deam.yaml --set dataset.root=~/deam --out runs/deam",
         "affekt compare experiments/demo.yaml --set seeds=[0,1,2] --set encoders.2.freeze=last2",
+        "affekt compare experiments/deam.yaml --engine ray --address auto",
     )
 )
 def compare(
@@ -69,6 +80,8 @@ def compare(
     mlflow: Annotated[bool, typer.Option("--mlflow", help="Record the run in MLflow's store.")] = False,
     excerpts: ExcerptsOption = True,
     workers: WorkersOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Compare encoders as an experiment file says; ends with a table and a report.
@@ -78,18 +91,20 @@ def compare(
     from affekt.config import load_experiment
     from affekt.evaluation.scores import score
     from affekt.experiment import open_dataset, run_experiment
+    from affekt.features.cluster import cluster_of
     from affekt.features.store import Store
     from affekt.record import remarks
     from affekt.report import drop_excerpts, write_all, write_excerpts
     from affekt.tracking import open_trackers
 
     settings = load_experiment(experiment, overrides or [])
+    who = cluster_of(engine, address, workers) or workers
     wanted = [name for name, on in (("tensorboard", tensorboard), ("mlflow", mlflow)) if on]
     trackers = open_trackers(wanted)
     with _stoppable():
         dataset = open_dataset(settings, quiet)
         place = Store(store) if store else None
-        results, folder = run_experiment(settings, out, place, quiet, dataset, trackers, workers)
+        results, folder = run_experiment(settings, out, place, quiet, dataset, trackers, who)
         scores = score(results)
         if excerpts:
             write_excerpts(scores, {song.id: song.audio_path for song in dataset.songs if song.audio_path}, folder)
@@ -117,6 +132,8 @@ def train(
     ] = None,
     store: StoreOption = None,
     workers: WorkersOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Train a predictor on all songs of an experiment; scores and intervals come from its folds.
@@ -124,12 +141,14 @@ def train(
     A finished comparison of the experiment is taken as it is. Stopped with Ctrl-C, the same command goes on.
     """
     from affekt.config import load_experiment
+    from affekt.features.cluster import cluster_of
     from affekt.features.store import Store
     from affekt.model.train import train_model
 
     settings = load_experiment(experiment, overrides or [])
+    who = cluster_of(engine, address, workers) or workers
     with _stoppable():
-        model = train_model(settings, encoder, out, run, Store(store) if store else None, quiet, workers)
+        model = train_model(settings, encoder, out, run, Store(store) if store else None, quiet, who)
     _print_rows(
         model.settings.score_rows(), ["target", "r2", "r2_low", "r2_high", "rmse", "interval", "coverage"], False
     )
@@ -172,12 +191,8 @@ def predict(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of torch; local: as many as there are cores, ray: 1 by default.")
     ] = None,
-    engine: Annotated[
-        str, typer.Option(help="local: this process; ray: many processes, on this machine or a cluster.")
-    ] = "local",
-    address: Annotated[
-        str | None, typer.Option(help="ray: a running cluster, as host:port or auto; else this machine's cores.")
-    ] = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -186,7 +201,7 @@ def predict(
     With --out, songs that are in the table already are not predicted again, and a run that was stopped goes on. A file
     that cannot be read is a row with its error; the exit code is then 1, as it is where tags cannot be written.
     """
-    from affekt.model.cluster import cluster_of
+    from affekt.features.cluster import cluster_of
     from affekt.model.extras import Extras, first_of
     from affekt.model.library import predict_library
     from affekt.model.predictor import load_model
@@ -260,6 +275,7 @@ def export(
     epilog=_examples(
         "affekt serve models/deam",
         "affekt serve models/deam --compare-with models/demo --port 8000",
+        "affekt serve models/deam --host 0.0.0.0 --max-mb 20 --max-minutes 10 --at-once 4",
         "curl -F file=@song.mp3 'http://127.0.0.1:7860/v1/predict?curve=true'",
     )
 )
@@ -272,11 +288,17 @@ def serve(
         str, typer.Option(help="Address to listen at; 127.0.0.1 is for this machine alone, 0.0.0.0 for everybody.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 for a free one.")] = 7860,
+    max_mb: Annotated[float, typer.Option(min=0.001, help="Size of a file, in MB.")] = 100.0,
+    max_minutes: Annotated[float, typer.Option(min=0.01, help="Length of a track.")] = 60.0,
+    at_once: Annotated[int, typer.Option(min=1, help="Predictions at once.")] = 2,
+    waiting: Annotated[int, typer.Option(min=0, help="Requests that may wait; the next ones are sent away (503).")] = 6,
+    max_seconds: Annotated[float, typer.Option(min=1.0, help="Until there is an answer, waiting included.")] = 120.0,
 ) -> None:
     """Open a page to drop songs on, and an HTTP API for programs, until Ctrl-C.
 
     Songs are deleted once they were heard. There is no password: docs/service.md says how to put one before it.
     """
+    from affekt.service.limits import Limits
     from affekt.service.run import LOOPBACK
     from affekt.service.run import serve as run
 
@@ -286,8 +308,15 @@ def serve(
             _say("Whoever reaches this machine can use it. Put a proxy with a password before it.")
         _say("Ctrl-C ends it.")
 
+    limits = Limits(
+        upload_bytes=round(1e6 * max_mb),
+        duration_s=60 * max_minutes,
+        n_at_once=at_once,
+        n_waiting=waiting,
+        predict_s=max_seconds,
+    )
     try:
-        run(model, compare_with, host, port, ready=ready)
+        run(model, compare_with, host, port, limits, ready)
     except KeyboardInterrupt:
         _say("Stopped.")
         raise typer.Exit(130) from None

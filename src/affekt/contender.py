@@ -10,9 +10,10 @@ from affekt.audio.clips import ClipPlan
 from affekt.audio.frames import FramePlan
 from affekt.config import EncoderSection, Experiment
 from affekt.data import Dataset
-from affekt.encoders import Cut, Encoder, build_encoder
+from affekt.encoders import Cut, Encoder, build_section
 from affekt.errors import AffektError, ConfigError, MissingExtraError, problems
-from affekt.features.extract import Features, Plan
+from affekt.features.extract import Features
+from affekt.features.keys import Plan
 from affekt.progress import bar
 
 
@@ -83,11 +84,11 @@ def enter(experiment: Experiment, dataset: Dataset, quiet: bool = False) -> list
 def _entered(section: EncoderSection, experiment: Experiment) -> Contender:
     """One encoder for each seed: the same for all, unless its weights are drawn at random."""
     seeds, plan = experiment.seeds, _plan(section, experiment)
-    encoders = {seeds[0]: _built(section, seeds[0])}
+    first, cut = build_section(section, seeds[0])
+    encoders = {seeds[0]: first}
     for seed in seeds[1:]:
-        encoders[seed] = _built(section, seed) if encoders[seeds[0]].drawn else encoders[seeds[0]]
-    cut = encoders[seeds[0]].cut(section.freeze)
-    longest_s = encoders[seeds[0]].longest_clip_s
+        encoders[seed] = build_section(section, seed)[0] if first.drawn else first
+    longest_s = first.longest_clip_s
     if longest_s is not None and plan.length_s > longest_s:
         key = "frames.window_s" if isinstance(plan, FramePlan) else "clips.length_s"
         raise ConfigError(f"{key} is {plan.length_s:g}; this encoder takes up to {longest_s:g} s.")
@@ -102,14 +103,6 @@ def _plan(section: EncoderSection, experiment: Experiment) -> Plan:
     if experiment.dataset.annotations == "dynamic":
         return FramePlan(experiment.frames.window_s, experiment.frames.causal)
     return ClipPlan(section.clips.count, section.clips.length_s)
-
-
-def _built(section: EncoderSection, seed: int) -> Encoder:
-    encoder = build_encoder(section.name, section.weights, seed)
-    encoder.hear(section.layer)
-    if encoder.cut(section.freeze).index:  # where everything is trained there is nothing for an engine to run
-        encoder.run_with(section.engine)
-    return encoder
 
 
 def _was_trained(encoder: Encoder) -> bool:

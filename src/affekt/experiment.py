@@ -30,7 +30,10 @@ from affekt.digest import digest
 from affekt.encoders import Encoder
 from affekt.errors import ConfigError, DataError
 from affekt.evaluation.results import Results
-from affekt.features.extract import Features, extract, prefix_settings
+from affekt.features.cluster import Cluster
+from affekt.features.extract import Features, extract
+from affekt.features.keys import prefix_settings
+from affekt.features.remote import Remote
 from affekt.features.store import Store
 from affekt.files import write_json
 from affekt.folds import Fit, fold_seed
@@ -53,7 +56,7 @@ def run_experiment(
     quiet: bool = False,
     dataset: Dataset | None = None,
     trackers: Trackers | None = None,
-    workers: int | None = None,
+    workers: int | Cluster | None = None,
 ) -> tuple[Results, Path]:
     """Run a comparison, or finish one that was stopped.
 
@@ -64,7 +67,8 @@ def run_experiment(
         quiet: no progress bars.
         dataset: songs that are already loaded; `experiment.dataset` says which to load otherwise.
         trackers: told of every epoch; from `affekt.tracking.open_trackers`.
-        workers: processes that decode ahead of the encoders, as of `extract`; changes no number.
+        workers: processes that decode ahead of the encoders, as of `extract`; or a cluster that hears the songs.
+            Changes no number.
 
     Returns:
         the results, and the run folder with run.json, split.json, results.json, folds/ and checkpoints/.
@@ -102,7 +106,7 @@ def compare(
     out: Path | None = None,
     store: Store | None = None,
     quiet: bool = False,
-    workers: int | None = None,
+    workers: int | Cluster | None = None,
     **settings: Any,
 ) -> Results:
     """Compare encoders on songs that are already loaded.
@@ -219,7 +223,11 @@ def run_fingerprint(experiment: Experiment, dataset: Dataset) -> str:
 
 
 def listen(
-    contenders: Sequence[Contender], dataset: Dataset, store: Store, quiet: bool = False, workers: int | None = None
+    contenders: Sequence[Contender],
+    dataset: Dataset,
+    store: Store,
+    quiet: bool = False,
+    workers: int | Cluster | None = None,
 ) -> None:
     """Run every prefix over every song, or find its activations in the store."""
     for contender in contenders:
@@ -228,12 +236,19 @@ def listen(
             key = digest(prefix_settings(encoder, contender.cut, contender.plan))
             if key not in heard:
                 title = f"listening: {contender.title}" + (f", weights of seed {seed}" if heard else "")
-                heard[key] = _listened(contender, encoder, title, dataset, store, quiet, workers)
+                who = Remote(workers, contender.section, seed) if isinstance(workers, Cluster) else workers
+                heard[key] = _listened(contender, encoder, title, dataset, store, quiet, who)
             contender.features[seed] = heard[key]
 
 
 def _listened(
-    contender: Contender, encoder: Encoder, title: str, dataset: Dataset, store: Store, quiet: bool, workers: int | None
+    contender: Contender,
+    encoder: Encoder,
+    title: str,
+    dataset: Dataset,
+    store: Store,
+    quiet: bool,
+    workers: int | Remote | None,
 ) -> Features:
     silent = quiet or not encoder.needs_audio
     with (

@@ -23,7 +23,7 @@ from affekt.contender import Contender
 from affekt.digest import digest
 from affekt.encoders import Encoder
 from affekt.errors import DataError, DivergedError
-from affekt.features.extract import prefix_settings
+from affekt.features.keys import prefix_settings
 from affekt.files import write_json
 from affekt.training import TRAINING_VERSION
 from affekt.training.table import Fitted, Task

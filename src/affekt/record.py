@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -26,25 +25,10 @@ from affekt.data.transfer import sorts_songs
 from affekt.encoders.base import RANDOM_WEIGHTS
 from affekt.evaluation.results import PredictedCurve, Prediction, Results
 from affekt.training.table import Fitted
+from affekt.versions import versions
 
 #: One fit of one encoder: (title, seed, fold).
 Key = tuple[str, int, int]
-
-#: Packages whose version can change a number.
-PACKAGES = (
-    "affekt",
-    "numpy",
-    "openvino",
-    "nncf",
-    "scipy",
-    "scikit-learn",
-    "soundfile",
-    "soxr",
-    "torch",
-    "transformers",
-    "lightning",
-    "librosa",
-)
 
 
 def gather(
@@ -94,17 +78,6 @@ def gather(
             "wall_s": round(time.time() - started, 1),
         },
     )
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything that can change a number."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def machine() -> dict[str, Any]:

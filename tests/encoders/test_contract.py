@@ -24,7 +24,7 @@ from affekt.encoders.catalogue import catalogue
 from affekt.encoders.staged import StagedEncoder, state_digest
 from affekt.encoders.stages import run_stages
 from affekt.errors import ConfigError, DataError
-from affekt.features.extract import DTYPE
+from affekt.features.keys import DTYPE
 from affekt.registry import ENCODERS
 
 #: Embeddings known by song, without audio; `test_audio_is_asked_for` checks that no other encoder belongs here.

@@ -15,7 +15,7 @@ from affekt.encoders import build_encoder
 from affekt.encoders.layers import LayerWeights, layer_weights
 from affekt.encoders.staged import StagedEncoder
 from affekt.errors import ConfigError
-from affekt.features.extract import DTYPE
+from affekt.features.keys import DTYPE
 
 Make = Callable[..., Any]
 

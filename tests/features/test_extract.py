@@ -31,7 +31,8 @@ from affekt.encoders.waveform import WaveformEncoder
 from affekt.errors import StorageError
 from affekt.features import extract as module
 from affekt.features import prepare
-from affekt.features.extract import Features, extract, prefix_settings, store_key
+from affekt.features.extract import Features, extract
+from affekt.features.keys import prefix_settings, store_key
 from affekt.features.store import Store
 
 PLAN = ClipPlan(2, 1.0)
@@ -158,7 +159,7 @@ CHANGES: dict[str, Callable[[SimpleNamespace], Any]] = {
     "length of clips": lambda made: setattr(made, "plan", ClipPlan(2, 1.5)),
     "cut": lambda made: setattr(made, "freeze", "last2"),
     "no cut": lambda made: setattr(made, "freeze", "all"),
-    "dtype": lambda made: made.monkeypatch.setattr(module, "DTYPE", np.float32),
+    "dtype": lambda made: made.monkeypatch.setattr("affekt.features.keys.DTYPE", np.float32),
     "version of the code": lambda made: changed_version(made.encoder),
 }
 

@@ -30,16 +30,13 @@ from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4, MP4FreeForm
 
 from affekt.audio.decode import samples_digest
-from affekt.config import parse_experiment
 from affekt.errors import AffektError, AudioError, StorageError
-from affekt.features.store import Store
 from affekt.model import tags
 from affekt.model.extras import Extras
 from affekt.model.fields import field_names, fields_of
 from affekt.model.library import predict_library
 from affekt.model.predictor import load_model
 from affekt.model.tags import write_tags
-from affekt.model.train import train_model
 
 RATE_HZ = 44_100
 FIELDS = {
@@ -317,7 +314,6 @@ from pathlib import Path
 import mutagen, mutagen.id3, mutagen.mp4, mutagen.asf, mutagen.apev2, mutagen.flac, mutagen._vorbis
 from affekt.errors import StorageError
 from affekt.model.tags import write_tags
-from affekt.model.train import train_model
 if os.geteuid() == 0:  # root may write everywhere
     os.setuid(65534)
 try:
@@ -378,7 +374,6 @@ import itertools, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from affekt.model.tags import write_tags
-from affekt.model.train import train_model
 try:
     print("ready", flush=True)
     for number in itertools.count():
@@ -431,22 +426,6 @@ def test_a_damaged_file_is_tagged_or_stays_as_it_was(
 # ---- a library ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def tagging_model(song_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of valence and arousal. Do not write into it."""
-    root = tmp_path_factory.mktemp("tagging-model")
-    settings = {
-        "name": "small",
-        "dataset": {"name": "folder", "root": str(song_folder), "scale": [1, 9]},
-        "split": {"folds": 4},
-        "clips": {"count": 2, "length_s": 1.5},
-        "encoders": ["mambavision-nano"],
-    }
-    experiment = parse_experiment(settings)
-    train_model(experiment, "mambavision-nano", root / "model", root / "run", Store(root / "store"), quiet=True)
-    return root / "model"
-
-
 @pytest.fixture
 def library(songs: Path, tmp_path: Path) -> Path:
     """Songs of several formats, one of which has no tags, and a file that is none."""
@@ -465,10 +444,10 @@ def predict(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Compl
 
 
 @pytest.mark.slow
-def test_predict_writes_tags_and_playlists(tagging_model: Path, library: Path, tmp_path: Path) -> None:
+def test_predict_writes_tags_and_playlists(ridge_bundle: Path, library: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / "moods.jsonl"
     wanted = [option for word in ("happy", "tense", "v- a-", "V+A-") for option in ("--m3u", word)]
-    done = predict(tagging_model, library, "--out", out, "--write-tags", *wanted)
+    done = predict(ridge_bundle, library, "--out", out, "--write-tags", *wanted)
     assert done.returncode == 1 and "text.wav: is not audio" in done.stderr
     assert "song.au: its format has no tags" in done.stderr and "3 songs have their tags, 1 have not" in done.stderr
     rows = {Path(row["path"]).name: row for row in map(json.loads, out.read_text().splitlines())}
@@ -485,10 +464,10 @@ def test_predict_writes_tags_and_playlists(tagging_model: Path, library: Path, t
 
 @pytest.mark.slow
 def test_songs_that_the_table_holds_already_get_tags_without_being_predicted_again(
-    tagging_model: Path, library: Path, tmp_path: Path
+    ridge_bundle: Path, library: Path, tmp_path: Path
 ) -> None:
     (library / "text.wav").unlink()
-    model, out, new = load_model(tagging_model), tmp_path / "moods.csv", []
+    model, out, new = load_model(ridge_bundle), tmp_path / "moods.csv", []
     predict_library(model, [library], out, quiet=True)
     assert ours(library / "song.mp3") == {}
     extras = Extras(model, out, tags=True)
@@ -504,15 +483,15 @@ def test_songs_that_the_table_holds_already_get_tags_without_being_predicted_aga
 
 
 @pytest.mark.slow
-def test_a_song_that_cannot_be_tagged_is_named_and_the_others_are(tagging_model: Path, library: Path) -> None:
+def test_a_song_that_cannot_be_tagged_is_named_and_the_others_are(ridge_bundle: Path, library: Path) -> None:
     (library / "text.wav").unlink()
     (library / "song.mp3").chmod(0o444)
-    done = predict(tagging_model, library, "--write-tags", cwd=library)
+    done = predict(ridge_bundle, library, "--write-tags", cwd=library)
     assert done.returncode == 1 and "song.mp3: is read-only" in done.stderr
     assert ours(library / "song.mp3") == {} and ours(library / "song.flac") != {}
 
 
-def test_an_unknown_quadrant_is_told_before_anything_is_predicted(tagging_model: Path, library: Path) -> None:
-    done = predict(tagging_model, library, "--write-tags", "--m3u", "hapy", cwd=library)
+def test_an_unknown_quadrant_is_told_before_anything_is_predicted(ridge_bundle: Path, library: Path) -> None:
+    done = predict(ridge_bundle, library, "--write-tags", "--m3u", "hapy", cwd=library)
     assert done.returncode == 2 and "Did you mean" in done.stderr
     assert ours(library / "song.flac") == {}

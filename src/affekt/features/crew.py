@@ -18,9 +18,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -40,8 +41,13 @@ _ONE_THREAD = dict.fromkeys(
 )
 #: Threads that prepare songs where no worker does; libsndfile and soxr release the interpreter's lock.
 THREADS = 2
+#: Songs that wait for the encoder, beside those that are being prepared; bounds memory, whatever the number of songs.
+AHEAD = 4
 #: A song that killed so many workers is named and left out; one death may be the system's, for want of memory.
 DEATHS = 2
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -257,3 +263,22 @@ class Crew:
                 if not self._closed:
                     self._all.remove(worker)
                     worker.close()
+
+
+def in_flight(
+    jobs: Iterable[Job], submit: Callable[[Job], Future[Result]], most: int
+) -> Generator[tuple[Job, Future[Result]]]:
+    """Each job with its result as they are done, whichever is first; `most` of them are begun and not asked for again.
+
+    The one that the caller holds counts, so that memory is that of `most` results.
+    """
+    done: queue.SimpleQueue[tuple[Job, Future[Result]]] = queue.SimpleQueue()
+    n_begun = 0
+    for job in jobs:
+        submit(job).add_done_callback(lambda future, job=job: done.put((job, future)))  # type: ignore[misc]
+        n_begun += 1
+        if n_begun == most:
+            yield done.get()
+            n_begun -= 1
+    for _ in range(n_begun):
+        yield done.get()

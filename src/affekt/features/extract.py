@@ -12,33 +12,27 @@ once, so whatever stops an extraction, the next one continues there.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import queue
 import statistics
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from affekt.audio import AUDIO_VERSION
 from affekt.audio.clips import ClipPlan
 from affekt.audio.frames import FramePlan
 from affekt.data.base import Song
-from affekt.digest import digest
 from affekt.encoders.base import Cut, Encoder, LookupEncoder
 from affekt.errors import AudioError
-from affekt.features.crew import THREADS, Crew, Prepared
-from affekt.features.prepare import Recipe, Task, activations
+from affekt.features.crew import AHEAD, THREADS, Crew, Prepared, in_flight
+from affekt.features.keys import Plan, prefix_settings, store_key
+from affekt.features.prepare import Recipe, Task, one_thread, storable
+from affekt.features.remote import Remote
 from affekt.features.store import Store
 from affekt.features.writer import Writer, Written
 
-#: Songs that wait for the encoder, beside those that are being decoded; bounds memory, whatever the number of songs.
-AHEAD = 4
 #: Songs in flight whose samples are held as a whole, for windows over time: an hour at 16 kHz is 230 MB.
 WHOLE_SONGS = 3
 #: Workers that decode for an encoder, at most.
@@ -47,11 +41,7 @@ MOST_DECODERS = 8
 WORTH_S = 30.0
 #: Songs to judge this by: the first ones pay for imports.
 SAMPLE = 5
-#: What of a song is heard: clips for one annotation a song, windows for annotations over time.
-Plan = ClipPlan | FramePlan
-DTYPE = np.float16
 
-Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
@@ -97,7 +87,7 @@ def extract(
     plan: Plan,
     store: Store,
     advance: Callable[..., None] = lambda n=1, **_: None,
-    workers: int | None = None,
+    workers: int | Remote | None = None,
 ) -> Features:
     """Activations of `songs`, from the store where they are, computed and stored where they are not.
 
@@ -108,11 +98,12 @@ def extract(
         plan: which clips or windows of a song to take.
         store: where activations lie; not used by encoders that look embeddings up.
         advance: called with the number of songs that are done; with `timed=False` where they cost nothing.
-        workers: processes that decode ahead; 0 for threads of this process, None for processes where they pay. Values
-            are the same, bit for bit.
+        workers: processes that decode ahead; 0 for threads of this process, None for processes where they pay. Or who
+            computes everything instead of this process. Values are the same, bit for bit.
 
     Raises:
         StorageError: the store cannot be written to.
+        AffektError: as `Remote.answers`.
     """
     features = Features(skipped=encoder.missing(songs))
     served = [song for song in songs if song.id not in features.skipped]
@@ -124,7 +115,11 @@ def extract(
     advance(len(features.skipped), timed=False)
     allow_many_files()
     job = _Extraction(encoder, cut, store, features, advance)
-    job.compute(job.lacking(served, plan), workers)
+    lacking = job.lacking(served, plan)
+    if isinstance(workers, Remote):
+        job.ask(lacking, workers)
+    else:
+        job.compute(lacking, workers)
     features.sort(songs)
     return features
 
@@ -140,22 +135,6 @@ def allow_many_files() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(OSError, ValueError):  # macOS may refuse; the old limit then stands
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def prefix_settings(encoder: Encoder, cut: Cut, plan: Plan) -> dict[str, object]:
-    """Everything but the audio that determines activations: what the store's key is made of."""
-    heard = {"audio_version": AUDIO_VERSION, "sample_rate_hz": encoder.spec.sample_rate_hz, "clips": plan}
-    return {**encoder.settings(cut), **heard, "cut": cut.index, "dtype": np.dtype(DTYPE).name}
-
-
-def store_key(audio_path: Path, settings: dict[str, object]) -> str:
-    """The key for one file: its bytes and the settings."""
-    try:
-        with audio_path.open("rb") as file:
-            audio = hashlib.file_digest(file, "blake2b").hexdigest()
-    except OSError as error:
-        raise AudioError(f"{audio_path}: cannot be read ({error.strerror}).") from None
-    return digest({"audio": audio, **settings})
 
 
 @dataclass(frozen=True)
@@ -198,9 +177,7 @@ class _Extraction:
         recipe = Recipe(self.encoder.spec.sample_rate_hz, self.encoder if whole else None, self.cut)
         n_workers = _automatic(whole) if workers is None else workers
         most = AHEAD + (n_workers or THREADS) if whole or isinstance(lacking[0].task.heard, ClipPlan) else WHOLE_SONGS
-        # Sums over another number of threads round differently, and a worker has one.
-        one_thread = threadpool_limits(1, "blas") if whole else contextlib.nullcontext()
-        with one_thread, Writer(self.store) as writer, Crew(recipe, n_workers) as crew:
+        with one_thread(self.encoder), Writer(self.store) as writer, Crew(recipe, n_workers) as crew:
             if workers is not None:
                 crew.start()
             worth = _Worth(len(lacking))
@@ -211,6 +188,20 @@ class _Extraction:
                         crew.start()
                 self._note(writer.written())
             self._note(writer.written(at_most=0))
+
+    def ask(self, lacking: Sequence[_Lacking], remote: Remote) -> None:
+        """Have others compute, and store what they find."""
+        found: dict[str, list[_Lacking]] = {}  # a copy of a song has its key
+        for one in lacking:
+            found.setdefault(one.key, []).append(one)
+        tasks = {key: ones[0].task for key, ones in found.items()}
+        with Writer(self.store) as writer, contextlib.closing(remote.answers(self.encoder, self.cut, tasks)) as blocks:
+            for block in blocks:
+                for answer in block:
+                    for one in found[answer.key]:
+                        with self._skipping(one.song):
+                            self._write(writer, one, answer.taken(), answer.header.seconds)
+                self._note(writer.written(at_most=0))  # before the block is forgotten
 
     def _still(self, lacking: Sequence[_Lacking]) -> Iterator[_Lacking]:
         """Those that are lacking when their turn comes: not a copy of an earlier song, nor what another run stored."""
@@ -227,15 +218,12 @@ class _Extraction:
 
     def _put(self, writer: Writer, one: _Lacking, prepared: Prepared) -> None:
         start = time.perf_counter()
-        encoder, value = self.encoder, prepared.sound.value
-        if not encoder.runs_in_workers:
-            value = activations(encoder, self.cut, one.task, value)
-        if not np.isfinite(value).all():
-            raise AudioError(f"{one.task.path}: {encoder.spec.name} gives values that are not finite for this song.")
-        limit = float(np.finfo(DTYPE).max)  # a descriptor in Hz squared, say, must not become an infinity
-        value = np.clip(value, -limit, limit).astype(DTYPE)
-        seconds = prepared.seconds + time.perf_counter() - start
-        about = {"encoder": encoder.spec.name, "song": one.song.id, "cut": self.cut.name, "seconds": f"{seconds:.4f}"}
+        value = storable(self.encoder, self.cut, one.task, prepared.sound.value)
+        self._write(writer, one, value, prepared.seconds + time.perf_counter() - start)
+
+    def _write(self, writer: Writer, one: _Lacking, value: np.ndarray, seconds: float) -> None:
+        name = self.encoder.spec.name
+        about = {"encoder": name, "song": one.song.id, "cut": self.cut.name, "seconds": f"{seconds:.4f}"}
         writer.put(one.key, value, about)
 
     def _note(self, written: Iterable[Written]) -> None:
@@ -291,22 +279,3 @@ class _Worth:
         self._n_left -= 1
         self._seconds = [*self._seconds[-20:], seconds]
         return len(self._seconds) >= SAMPLE and self._n_left * statistics.median(self._seconds) > WORTH_S
-
-
-def in_flight(
-    jobs: Iterable[Job], submit: Callable[[Job], Future[Result]], most: int
-) -> Generator[tuple[Job, Future[Result]]]:
-    """Each job with its result as they are done, whichever is first; `most` of them are begun and not asked for again.
-
-    The one that the caller holds counts, so that memory is that of `most` results.
-    """
-    done: queue.SimpleQueue[tuple[Job, Future[Result]]] = queue.SimpleQueue()
-    n_begun = 0
-    for job in jobs:
-        submit(job).add_done_callback(lambda future, job=job: done.put((job, future)))  # type: ignore[misc]
-        n_begun += 1
-        if n_begun == most:
-            yield done.get()
-            n_begun -= 1
-    for _ in range(n_begun):
-        yield done.get()

@@ -7,12 +7,14 @@ hundreds of megabytes to save a hundredth of the encoder's time.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from affekt.audio.clips import ClipPlan
 from affekt.audio.decode import Level, SampleStream
@@ -22,6 +24,7 @@ from affekt.digest import digest
 from affekt.encoders import build_encoder
 from affekt.encoders.base import Cut, Encoder
 from affekt.errors import AudioError, EncoderError
+from affekt.features.keys import DTYPE, Heard
 
 #: What may be heard of a file, by its name in JSON.
 _KINDS: dict[str, Any] = {
@@ -51,7 +54,7 @@ class Task:
     """A file, and what of it is heard."""
 
     path: Path
-    heard: ClipPlan | Windows | TrackPlan
+    heard: Heard
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -156,3 +159,21 @@ def activations(encoder: Encoder, cut: Cut, task: Task, found: np.ndarray) -> np
     except AudioError as error:
         raise AudioError(f"{task.path}: {error}") from None
     return np.concatenate([encoder.activations(windows, cut) for windows in pieces])
+
+
+def storable(encoder: Encoder, cut: Cut, task: Task, found: np.ndarray) -> np.ndarray:
+    """What is stored of a file: `activations`, unless `Recipe` computed them, in half precision.
+
+    Raises:
+        AudioError: as `activations`; they are not finite.
+    """
+    value = found if encoder.runs_in_workers else activations(encoder, cut, task, found)
+    if not np.isfinite(value).all():
+        raise AudioError(f"{task.path}: {encoder.spec.name} gives values that are not finite for this song.")
+    limit = float(np.finfo(DTYPE).max)  # a descriptor in Hz squared, say, must not become an infinity
+    return np.clip(value, -limit, limit).astype(DTYPE)
+
+
+def one_thread(encoder: Encoder) -> contextlib.AbstractContextManager[object]:
+    """BLAS in one thread where `Recipe` runs the encoder, as in a worker: sums over more threads round differently."""
+    return threadpool_limits(1, "blas") if encoder.runs_in_workers else contextlib.nullcontext()

@@ -6,17 +6,14 @@ encoder runs, a few are in flight at any time, and memory does not grow with the
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from affekt.audio.silence import native_stderr_silenced
 from affekt.errors import AudioError, DataError, problems
-from affekt.features.crew import THREADS, Crew
-from affekt.features.extract import AHEAD, in_flight
+from affekt.features.crew import AHEAD, THREADS, Crew, in_flight
 from affekt.features.prepare import Task
 from affekt.model.emotion import Emotion
 from affekt.model.predictor import Model
@@ -74,24 +71,6 @@ def predict_running(
             except AudioError as error:
                 answer = Answer(path, None, str(error))
             yield answer
-
-
-@contextlib.contextmanager
-def torch_threads(n: int | None) -> Iterator[None]:
-    """Give torch so many threads within; None for as many as it has.
-
-    Most encoders give the same bits with any number, but that is not promised (docs/scale.md).
-    """
-    torch = sys.modules.get("torch")  # not there: the encoder does without
-    if n is None or torch is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def find_files(places: Sequence[Path], recursive: bool = False) -> list[Path]:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from affekt.audio.silence import native_stderr_silenced
-from affekt.model.batch import Answer, find_files, predict_files, torch_threads
-from affekt.model.cluster import Cluster
+from affekt.features.cluster import Cluster, torch_threads
+from affekt.model.batch import Answer, find_files, predict_files
+from affekt.model.cluster import predicted as predicted_there
 from affekt.model.extras import Extras
 from affekt.model.predictor import Model
 from affekt.model.rows import Row, Table, name_of, row_of
@@ -65,7 +66,7 @@ def predict_library(
 
     def predicted(lacking: Sequence[Path]) -> Blocks:
         if cluster is not None:
-            return cluster.rows(model, lacking, curve)
+            return predicted_there(cluster, model, lacking, curve)
         return _here(model, lacking, curve, workers, threads, done)
 
     with bar(f"predicting with {model.settings.name}", len(paths), quiet, "songs") as advance:

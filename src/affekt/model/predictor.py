@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from affekt.audio.decode import Level
 from affekt.audio.speech import sounds_like_speech
 from affekt.audio.track import TrackPlan
-from affekt.encoders import Cut, Encoder, build_encoder
+from affekt.encoders import Cut, Encoder, build_section
 from affekt.errors import AudioError, ConfigError, DataError, WeightsError
 from affekt.features.prepare import Recipe, Sound, Task, sound
 from affekt.model.bundle import Settings, read_bundle, read_graph, write_bundle
@@ -266,12 +266,7 @@ def load_model(place: str | Path, weights: str | None = None) -> Model:
 
 def assemble(settings: Settings, tensors: Mapping[str, np.ndarray], weights: str | None = None) -> Model:
     """A model of what a bundle holds; arguments and errors as of `read_bundle` and `load_model`."""
-    section = settings.section
-    encoder = build_encoder(section.name, weights or section.weights, settings.seed)
-    encoder.hear(section.layer)
-    cut = encoder.cut(section.freeze)
-    if cut.index:
-        encoder.run_with(section.engine)
+    encoder, cut = build_section(settings.section, settings.seed, weights)
     check_weights(settings, encoder, cut)
     return Model(settings, encoder, readout_of(settings, encoder, cut, tensors))
 

@@ -26,6 +26,7 @@ from affekt.evaluation.conformal import COVERAGE, widths
 from affekt.evaluation.results import Results
 from affekt.evaluation.scores import score_table
 from affekt.experiment import common_songs, listen, open_dataset, run_experiment, run_fingerprint
+from affekt.features.cluster import Cluster
 from affekt.features.store import Store
 from affekt.folds import fold_seed
 from affekt.model.bundle import Settings, Target, TrainedOn
@@ -33,10 +34,11 @@ from affekt.model.predictor import Model, weights_digest
 from affekt.model.readout import Readout, RidgeReadout, TrainedReadout
 from affekt.paths import cache_home
 from affekt.progress import bar
-from affekt.record import machine, versions
+from affekt.record import machine
 from affekt.registry import did_you_mean
 from affekt.training.ridge import solve
 from affekt.training.table import ClipTable, Task
+from affekt.versions import versions
 
 #: The share of training songs that count as familiar.
 FAMILIAR = 0.99
@@ -51,7 +53,7 @@ def train_model(
     run: Path | None = None,
     store: Store | None = None,
     quiet: bool = False,
-    workers: int | None = None,
+    workers: int | Cluster | None = None,
 ) -> Model:
     """Train a predictor on all songs of an experiment and write it.
 
@@ -63,7 +65,7 @@ def train_model(
             compared alone in `runs/<name>-<fingerprint>`.
         store: where activations lie; the user's cache by default.
         quiet: no progress bars.
-        workers: as of `affekt.features.extract.extract`.
+        workers: as of `affekt.experiment.run_experiment`.
 
     Raises:
         AffektError: the experiment has no such encoder, or one that cannot hear a track; or as `run_experiment`.
@@ -165,7 +167,7 @@ def _cross_validated(
     run: Path | None,
     store: Store,
     quiet: bool,
-    workers: int | None,
+    workers: int | Cluster | None,
 ) -> tuple[Results, Path]:
     """Predictions for songs that were not trained on: of a finished comparison, or of this encoder compared now."""
     for one in (experiment, alone):
