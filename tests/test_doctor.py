@@ -74,6 +74,12 @@ def test_one_broken_check_does_not_hide_the_others(home: Path) -> None:
     assert [check for check, state in states.items() if state == BROKEN] == ["store"]
 
 
+def test_without_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    row = row_of("more formats")
+    assert row["state"] == MISSING and row["mend"] == "install the program ffmpeg"
+
+
 def test_a_format_that_cannot_be_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     original = decoding.decode
 
@@ -97,6 +103,11 @@ def test_a_format_that_cannot_be_decoded(monkeypatch: pytest.MonkeyPatch) -> Non
         ("handcrafted", "librosa", "handcrafted"),
         ("engines", "nncf", "openvino"),
         ("exported models", "onnxruntime", "onnx"),
+        ("exporting models", "onnxscript", "export"),
+        ("page and API", "gradio", "web"),
+        ("Parquet tables", "pyarrow", "parquet"),
+        ("many machines", "ray", "ray"),
+        ("beets", "beets", "beets"),
         ("DEAM download", "kagglehub", "kaggle"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import operator
+import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -113,6 +114,22 @@ def _engines() -> tuple[str, str, str]:
     return OK, ", ".join(f"{package.__name__} {package.__version__}" for package in packages), ""
 
 
+def _ffmpeg() -> tuple[str, str, str]:
+    """Have ffmpeg encode a tone into a format that libsndfile does not know, and decode it."""
+    from affekt.audio.decode import decode
+    from affekt.audio.ffmpeg import program
+
+    ffmpeg = program()
+    if ffmpeg is None:
+        return MISSING, "no ffmpeg: m4a, wma and the like cannot be read", "install the program ffmpeg"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tone.m4a"
+        tone = ["-f", "lavfi", "-i", "sine=frequency=440:duration=0.5", "-c:a", "aac", str(path)]
+        subprocess.run([ffmpeg, "-nostdin", "-v", "error", *tone], check=True, capture_output=True)
+        assert np.sqrt(np.mean(decode(path, 16000) ** 2)) > 0.01
+    return OK, f"{ffmpeg}: m4a and more", ""
+
+
 def _accelerator() -> tuple[str, str, str]:
     try:
         import torch
@@ -140,6 +157,7 @@ def _extra(package: str, extra: str, gives: str) -> Callable[[], tuple[str, str,
 CHECKS: list[tuple[str, Callable[[], tuple[str, str, str]]]] = [
     ("python", _python),
     ("decoding", _decoding),
+    ("more formats", _ffmpeg),
     ("store", _store),
     ("neural encoders", _models),
     ("accelerator", _accelerator),
@@ -147,5 +165,10 @@ CHECKS: list[tuple[str, Callable[[], tuple[str, str, str]]]] = [
     ("handcrafted", _extra("librosa", "handcrafted", "the handcrafted encoder")),
     ("engines", _engines),
     ("exported models", _extra("onnxruntime", "onnx", "models that `affekt export` wrote are")),
+    ("exporting models", _extra("onnxscript", "export", "`affekt export` is")),
+    ("page and API", _extra("gradio", "web", "`affekt serve` is")),
+    ("Parquet tables", _extra("pyarrow", "parquet", "tables that end in .parquet are")),
+    ("many machines", _extra("ray", "ray", "`--engine ray` is")),
+    ("beets", _extra("beets", "beets", "the plug-in for beets is")),
     ("DEAM download", _extra("kagglehub", "kaggle", "the download of DEAM")),
 ]

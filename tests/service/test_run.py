@@ -44,7 +44,11 @@ def serving(model: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str],
 
 @pytest.mark.slow
 def test_it_tells_its_address_serves_and_ends_on_ctrl_c(model_folder: Path, song: Path) -> None:
-    with serving(model_folder, "--compare-with", str(model_folder)) as (process, address):
+    limits = ("--max-mb", "3", "--max-minutes", "0.5", "--at-once", "3", "--waiting", "0", "--max-seconds", "90")
+    with serving(model_folder, "--compare-with", str(model_folder), *limits) as (process, address):
+        told = httpx.get(f"{address}/v1/model", trust_env=False).json()["limits"]
+        assert (told["upload_bytes"], told["duration_s"], told["predict_s"]) == (3_000_000, 30, 90)
+        assert (told["n_at_once"], told["n_waiting"]) == (3, 0)
         with song.open("rb") as file:
             answer = httpx.post(f"{address}/v1/predict", files={"file": file}, timeout=120, trust_env=False)
         assert answer.status_code == 200
