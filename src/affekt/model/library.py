@@ -1,6 +1,6 @@
 """A music library through a model: what `affekt predict` does.
 
-Rows go to a table as they come (`affekt.model.rows`), so that whatever ends a run, the next one goes on from there.
+Rows go to a table as they come (`affekt.model.table`), so that whatever ends a run, the next one goes on from there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from affekt.model.batch import Answer, find_files, predict_files
 from affekt.model.cluster import predicted as predicted_there
 from affekt.model.extras import Extras
 from affekt.model.predictor import Model
-from affekt.model.rows import Row, Table, name_of, row_of
+from affekt.model.rows import Row, name_of, row_of
+from affekt.model.table import Table
 from affekt.progress import Advance, bar
 
 #: Rows as they are found, some at a time.
