@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import os
 import shutil
 import time
@@ -36,6 +37,11 @@ DESKTOP = {"width": 1200, "height": 800}
 
 #: Single tests of a minute and more: they begin first, so that test processes end together.
 LONGEST = ("test_docs.py::test_shell_commands_run", "test_notebooks.py::test_it_runs_and_puts_out_what_it_keeps")
+
+
+def pytest_configure() -> None:
+    """Collect garbage rarely: with all that tests load, looking through it takes half a second each time."""
+    gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

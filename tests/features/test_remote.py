@@ -61,16 +61,16 @@ def stored(store: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("what", "plan", "cluster"),
+    ("what", "plan"),
     [
-        ({"name": "mambavision-nano", "freeze": "last1", "head": "seed"}, PLAN, TWO),
-        ({"name": "mambavision-nano", "weights": "random"}, FramePlan(1.0), ONE),
-        ({"name": "handcrafted"}, PLAN, ONE),
+        ({"name": "mambavision-nano", "freeze": "last1", "head": "seed"}, PLAN),
+        ({"name": "mambavision-nano", "weights": "random"}, FramePlan(1.0)),
+        ({"name": "handcrafted"}, PLAN),
     ],
     ids=["cut before the last layer", "over time, untrained", "descriptors"],
 )
 def test_the_same_values_bit_for_bit(
-    ray: Any, song_folder: Path, tmp_path: Path, what: dict[str, Any], plan: Plan, cluster: Cluster
+    ray: Any, song_folder: Path, tmp_path: Path, what: dict[str, Any], plan: Plan
 ) -> None:
     folder = tmp_path / "songs"
     folder.mkdir()
@@ -79,11 +79,11 @@ def test_the_same_values_bit_for_bit(
     (folder / "broken.mp3").write_text("no music")
     songs = songs_in(folder, over_time=isinstance(plan, FramePlan))
     here = heard(section(**what), songs, tmp_path / "here", None, plan)
-    there = heard(section(**what), songs, tmp_path / "there", cluster, plan)
+    there = heard(section(**what), songs, tmp_path / "there", ONE, plan)
     assert stored(tmp_path / "there") == stored(tmp_path / "here") and len(stored(tmp_path / "here")) == 5
     assert there.keys == here.keys and there.skipped == here.skipped and list(there.skipped) == ["broken"]
     assert list(there.arrays) == [song.id for song in songs if song.id != "broken"]
-    again = heard(section(**what), songs, tmp_path / "there", cluster, plan)
+    again = heard(section(**what), songs, tmp_path / "there", ONE, plan)
     assert again.n_reused == 6 and again.n_extracted == 0
 
 
