@@ -95,7 +95,7 @@ def test_an_actor_that_is_killed_loses_nothing(
         killed.append(begun(songs)[-1][0])
         os.kill(killed[0], signal.SIGKILL)
 
-    killer = threading.Thread(target=kill_one)
+    killer = threading.Thread(target=kill_one, daemon=True)
     killer.start()
     out = songs.parent / "there.jsonl"
     predict_library(model, [songs], out, quiet=True, cluster=TWO)

@@ -68,7 +68,7 @@ Hearing = Callable[[Iterable[Item]], Iterator[tuple[str, bytes]]]
 
 
 class Work(Protocol):
-    """What is done with every item. It is pickled by Ray, and no item of it may be written to where it arrives."""
+    """What is done with every item. Ray pickles it, and its arrays cannot be written to where they arrive."""
 
     #: Items in a block at most: what is written together, and what is shown of progress.
     block: ClassVar[int]
