@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from affekt.errors import AffektError, ConfigError
+from affekt.service.limits import Limits
 
 if TYPE_CHECKING:
     from affekt.data.audit import DeamAudit
@@ -288,17 +289,20 @@ def serve(
         str, typer.Option(help="Address to listen at; 127.0.0.1 is for this machine alone, 0.0.0.0 for everybody.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 for a free one.")] = 7860,
-    max_mb: Annotated[float, typer.Option(min=0.001, help="Size of a file, in MB.")] = 100.0,
-    max_minutes: Annotated[float, typer.Option(min=0.01, help="Length of a track.")] = 60.0,
-    at_once: Annotated[int, typer.Option(min=1, help="Predictions at once.")] = 2,
-    waiting: Annotated[int, typer.Option(min=0, help="Requests that may wait; the next ones are sent away (503).")] = 6,
-    max_seconds: Annotated[float, typer.Option(min=1.0, help="Until there is an answer, waiting included.")] = 120.0,
+    max_mb: Annotated[float, typer.Option(min=0.001, help="Size of a file, in MB.")] = Limits.upload_bytes / 1e6,
+    max_minutes: Annotated[float, typer.Option(min=0.01, help="Length of a track.")] = Limits.duration_s / 60,
+    at_once: Annotated[int, typer.Option(min=1, help="Predictions at once.")] = Limits.n_at_once,
+    waiting: Annotated[
+        int, typer.Option(min=0, help="Requests that may wait; the next ones are sent away (503).")
+    ] = Limits.n_waiting,
+    max_seconds: Annotated[
+        float, typer.Option(min=1.0, help="Until there is an answer, waiting included.")
+    ] = Limits.predict_s,
 ) -> None:
     """Open a page to drop songs on, and an HTTP API for programs, until Ctrl-C.
 
     Songs are deleted once they were heard. There is no password: docs/service.md says how to put one before it.
     """
-    from affekt.service.limits import Limits
     from affekt.service.run import LOOPBACK
     from affekt.service.run import serve as run
 

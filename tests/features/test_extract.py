@@ -31,6 +31,7 @@ from affekt.encoders.waveform import WaveformEncoder
 from affekt.errors import StorageError
 from affekt.features import extract as module
 from affekt.features import prepare
+from affekt.features.crew import AHEAD, THREADS
 from affekt.features.extract import Features, extract
 from affekt.features.keys import prefix_settings, store_key
 from affekt.features.store import Store
@@ -331,7 +332,7 @@ def test_songs_decoded_ahead_are_few(
     monkeypatch.setattr(Store, "__contains__", lambda self, key: False)
     extract(encoder, encoder.cut("all"), many, PLAN, store)
     assert len(most) == len(many)
-    assert max(most) <= module.AHEAD + module.THREADS
+    assert max(most) <= AHEAD + THREADS
 
 
 def test_embeddings_that_are_looked_up_need_no_audio(songs: tuple[Song, ...], store: Store) -> None:

@@ -108,7 +108,7 @@ def test_an_actor_that_is_killed_loses_nothing(ray: Any, song_folder: Path, tmp_
 
 def test_a_song_that_kills_its_actors_is_named() -> None:
     task = module.Task(Path("deadly.wav"), PLAN)
-    content = module.Extracting(section().model_dump_json(), 0, "").deadly(module.Item("key", module.told(task)))
+    content = module.Extracting(section().model_dump_json(), 0, "", 3).deadly(module.Item("key", module.told(task)))
     with pytest.raises(AudioError, match=r"deadly\.wav: the process that hears it dies each time"):
         module.RemoteAnswer.of("key", content).taken()
 

@@ -26,7 +26,10 @@ from typing import TypeVar, cast
 import numpy as np
 
 from affekt.audio.decode import Level
+from affekt.audio.frames import Windows
+from affekt.encoders.base import Encoder
 from affekt.errors import AudioError
+from affekt.features.keys import Heard
 from affekt.features.prepare import Recipe, Sound, Task
 from affekt.features.worker import Header, line
 
@@ -43,6 +46,8 @@ _ONE_THREAD = dict.fromkeys(
 THREADS = 2
 #: Songs that wait for the encoder, beside those that are being prepared; bounds memory, whatever the number of songs.
 AHEAD = 4
+#: Songs in flight whose samples are held as a whole, for windows over time: an hour at 16 kHz is 230 MB.
+WHOLE_SONGS = 3
 #: A song that killed so many workers is named and left out; one death may be the system's, for want of memory.
 DEATHS = 2
 
@@ -263,6 +268,12 @@ class Crew:
                 if not self._closed:
                     self._all.remove(worker)
                     worker.close()
+
+
+def most_songs(encoder: Encoder, heard: Heard, n_workers: int = 0) -> int:
+    """How many songs may be in flight, so that memory is bounded."""
+    whole = isinstance(heard, Windows) and not encoder.runs_in_workers
+    return WHOLE_SONGS if whole else AHEAD + (n_workers or THREADS)
 
 
 def in_flight(

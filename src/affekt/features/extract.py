@@ -21,20 +21,17 @@ from typing import TypeVar
 
 import numpy as np
 
-from affekt.audio.clips import ClipPlan
 from affekt.audio.frames import FramePlan
 from affekt.data.base import Song
 from affekt.encoders.base import Cut, Encoder, LookupEncoder
 from affekt.errors import AudioError
-from affekt.features.crew import AHEAD, THREADS, Crew, Prepared, in_flight
+from affekt.features.crew import THREADS, Crew, Prepared, in_flight, most_songs
 from affekt.features.keys import Plan, prefix_settings, store_key
 from affekt.features.prepare import Recipe, Task, one_thread, storable
 from affekt.features.remote import Remote
 from affekt.features.store import Store
 from affekt.features.writer import Writer, Written
 
-#: Songs in flight whose samples are held as a whole, for windows over time: an hour at 16 kHz is 230 MB.
-WHOLE_SONGS = 3
 #: Workers that decode for an encoder, at most.
 MOST_DECODERS = 8
 #: Seconds of preparing that must remain before workers are started, each for half a second, or three to import librosa.
@@ -176,7 +173,7 @@ class _Extraction:
         whole = self.encoder.runs_in_workers
         recipe = Recipe(self.encoder.spec.sample_rate_hz, self.encoder if whole else None, self.cut)
         n_workers = _automatic(whole) if workers is None else workers
-        most = AHEAD + (n_workers or THREADS) if whole or isinstance(lacking[0].task.heard, ClipPlan) else WHOLE_SONGS
+        most = most_songs(self.encoder, lacking[0].task.heard, n_workers)
         with one_thread(self.encoder), Writer(self.store) as writer, Crew(recipe, n_workers) as crew:
             if workers is not None:
                 crew.start()

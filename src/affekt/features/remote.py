@@ -23,7 +23,7 @@ from affekt.encoders import build_section
 from affekt.encoders.base import Cut, Encoder
 from affekt.errors import AudioError, EncoderError
 from affekt.features.cluster import DEADLY, Cluster, Hearing, Item, torch_threads
-from affekt.features.crew import AHEAD, THREADS, Crew, Prepared, in_flight
+from affekt.features.crew import Crew, Prepared, in_flight, most_songs
 from affekt.features.keys import prefix_settings, store_key
 from affekt.features.prepare import Recipe, Task, one_thread, storable
 from affekt.features.worker import Header, line
@@ -54,7 +54,10 @@ class Remote:
         Raises:
             AffektError: as `Cluster.run`; an actor builds another encoder.
         """
-        work = Extracting(self.section.model_dump_json(), self.seed, digest(encoder.settings(cut)))
+        if not tasks:
+            return
+        most = most_songs(encoder, next(iter(tasks.values())).heard)
+        work = Extracting(self.section.model_dump_json(), self.seed, digest(encoder.settings(cut)), most)
         items = [Item(key, told(task)) for key, task in tasks.items()]
         with contextlib.closing(self.cluster.run(work, items)) as blocks:
             for block in blocks:
@@ -101,11 +104,13 @@ class Extracting:
         section: of the encoder, as JSON.
         seed: for random weights.
         settings: hash of all that determines its values but the sound, as it is where somebody asks.
+        most: songs in flight in one process.
     """
 
     section: str
     seed: int
     settings: str
+    most: int
     block: ClassVar[int] = 8  # sequences take megabytes a song
     n_bytes: ClassVar[int] = 0
 
@@ -124,7 +129,7 @@ class Extracting:
             )
 
         def hear(items: Iterable[Item]) -> Iterator[tuple[str, bytes]]:
-            return _heard(encoder, cut, items)
+            return _heard(encoder, cut, items, self.most)
 
         with torch_threads(threads):
             yield hear
@@ -134,11 +139,11 @@ class Extracting:
         return _unusable(f"{_task(item).path}: {DEADLY}")
 
 
-def _heard(encoder: Encoder, cut: Cut, items: Iterable[Item]) -> Iterator[tuple[str, bytes]]:
+def _heard(encoder: Encoder, cut: Cut, items: Iterable[Item], most: int) -> Iterator[tuple[str, bytes]]:
     assert encoder.spec.sample_rate_hz is not None  # it takes audio
     recipe = Recipe(encoder.spec.sample_rate_hz, encoder if encoder.runs_in_workers else None, cut)
     with native_stderr_silenced(), one_thread(encoder), Crew(recipe, 0) as crew:
-        for item, prepared in in_flight(items, lambda item: crew.submit(_task(item)), AHEAD + THREADS):
+        for item, prepared in in_flight(items, lambda item: crew.submit(_task(item)), most):
             try:
                 yield item.name, _answer(encoder, cut, item, prepared.result())
             except AudioError as error:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from affekt.audio.silence import native_stderr_silenced
 from affekt.errors import AudioError, DataError, problems
-from affekt.features.crew import AHEAD, THREADS, Crew, in_flight
+from affekt.features.crew import Crew, in_flight, most_songs
 from affekt.features.prepare import Task
 from affekt.model.emotion import Emotion
 from affekt.model.predictor import Model
@@ -61,7 +61,7 @@ def predict_running(
 ) -> Iterator[Answer]:
     """`predict_files` of a model that runs already, which it may for many calls."""
     plan = model.plan(curve)
-    most = AHEAD + (workers or THREADS)
+    most = most_songs(model.encoder, plan, workers)
     with native_stderr_silenced(), Crew(model.recipe, workers) as crew:
         if workers:
             crew.start()

@@ -1,7 +1,9 @@
 """A music library through a model in many processes, on one machine or a cluster (`affekt.features.cluster`).
 
-cluster = Cluster(n_actors=8)
-predict_library(model, [Path("~/Music").expanduser()], Path("moods.csv"), cluster=cluster)
+    for rows in predicted(Cluster(n_actors=8), load_model("models/deam"), paths):
+        ...  # as of `affekt.model.rows`, in whichever order they are finished
+
+`affekt.model.library` does so for whole folders, and writes them down.
 """
 
 from __future__ import annotations
